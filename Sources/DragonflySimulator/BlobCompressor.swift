@@ -8,7 +8,8 @@ enum BlobCompressor {
     private static let worstRatio = 0.95
     private static let zstdLevel: Int32 = 2
 
-    /// The blob, or `bytes` as they are when they are too few, too many or do not get smaller.
+    /// Returns `bytes` as a compressed blob, or unchanged if their size is out of range, they shrink by less than 5%,
+    /// or `compression` has no blobs.
     static func blob(_ bytes: [UInt8], _ compression: Compression) -> [UInt8] {
         guard (smallestBytes...largestBytes).contains(bytes.count) else { return bytes }
         let opcode: UInt8
@@ -61,7 +62,7 @@ enum LZFCompressor {
     private static let longestMatch = 264
     private static let longestLiteral = 32
 
-    /// `nil` when it does not get smaller.
+    /// Compresses `bytes`; `nil` if the result is not smaller.
     static func compress(_ bytes: [UInt8]) -> [UInt8]? {
         var output: [UInt8] = []
         var places: [UInt32: Int] = [:]

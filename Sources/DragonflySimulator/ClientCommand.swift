@@ -1,4 +1,4 @@
-/// One command of an ordinary client: its database, its MULTI, the commands of the key space (Protocol 5.4).
+/// Executes one command of an ordinary client: SELECT, transactions and the commands on the key space (Protocol 5.4).
 struct ClientCommand {
     let core: MasterCore
     let request: Request
@@ -33,7 +33,7 @@ struct ClientCommand {
         return core.executeOnStore(request, database: connection.database)
     }
 
-    /// What clients ask for when they connect.
+    /// Answers the commands that clients send when they connect, and CLIENT PAUSE.
     private func answerTool() -> Reply {
         switch request.name {
         case "CLIENT": answerClient()
@@ -56,7 +56,7 @@ struct ClientCommand {
         return .ok
     }
 
-    /// The commands of a MULTI: records of their own that share a transaction id.
+    /// Executes the commands of a transaction. Each one writes its own journal record, all with the same transaction id.
     private func executeTogether(_ requests: [Request], database: Int) -> Reply {
         core.sharedTransaction = core.nextTransactionID()
         defer { core.sharedTransaction = nil }

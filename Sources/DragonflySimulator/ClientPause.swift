@@ -1,8 +1,8 @@
-/// CLIENT PAUSE: commands wait, and no key expires (Protocol 5.7).
+/// The state of CLIENT PAUSE: commands wait, and no key expires (Protocol 5.7).
 ///
-/// Several may be in force, each to its own end; UNPAUSE ends all.
+/// Several pauses may overlap, each with its own end; UNPAUSE ends all of them.
 struct ClientPause {
-    /// Whatever is journaled, and scripts.
+    /// The commands that are journaled, and scripts.
     private static let writes: Set<String> = [
         "APPEND", "COPY", "DECR", "DECRBY", "DEL", "EVAL", "EVALSHA", "EXPIRE", "EXPIREAT", "FLUSHALL", "FLUSHDB",
         "GETDEL",
@@ -14,7 +14,7 @@ struct ClientPause {
         "SMOVE",
         "SPOP", "SREM", "UNLINK", "XADD", "XDEL", "XTRIM", "ZADD", "ZINCRBY", "ZPOPMAX", "ZPOPMIN", "ZREM",
     ]
-    /// Not even with ALL: what a replica and an operator need.
+    /// The commands that no pause holds back, not even with ALL, because replicas and operators need them.
     private static let never: Set<String> = ["CLIENT", "DFLY", "REPLCONF"]
 
     private var writeEnd: ContinuousClock.Instant?
@@ -39,7 +39,7 @@ struct ClientPause {
     func holds(_ request: Request, of connection: Connection, at now: ContinuousClock.Instant) -> Bool {
         guard isInForce(at: now), !Self.never.contains(request.name) else { return false }
         if let readEnd, now < readEnd { return true }
-        // (Commands of a MULTI are only queued.)
+        // Between MULTI and EXEC, commands are only queued; EXEC waits if one of them is a write.
         if request.name == "EXEC" {
             return connection.transaction?.contains { Self.writes.contains($0.name) } == true
         }

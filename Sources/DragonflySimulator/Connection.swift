@@ -1,18 +1,18 @@
 import Base
 import Glibc
 
-/// One accepted connection: its socket, what came in, what is to go out, its faults and what was seen of it.
+/// One accepted connection: its socket, input, queued output, faults and observations.
 ///
-/// Owned by the event loop's thread; touched elsewhere only under the master's lock.
+/// Owned by the event loop's thread; accessed from other threads only under the master's lock.
 final class Connection {
     enum Flushed {
-        /// Everything queued is with the kernel.
+        /// The kernel has taken everything that was queued.
         case drained
-        /// The kernel takes no more for now, or the connection is stalled.
+        /// Output is left: the kernel takes no more for now, the budget is used up, or the connection is stalled.
         case blocked
-        /// The peer is gone.
+        /// The write failed with this `errno`: the peer is gone.
         case broken(Int32)
-        /// The cut that was asked for is due.
+        /// The cut that the faults ask for is due.
         case cut(Faults.Cut.Kind)
     }
 
@@ -25,24 +25,24 @@ final class Connection {
     let descriptor: Int32
     var observation: ConnectionObservation
     var parser = RequestParser()
-    /// A write that waits for the end of CLIENT PAUSE.
+    /// A request that waits for the end of CLIENT PAUSE.
     var heldRequest: Request?
     var isAuthenticated = false
     /// The database of an ordinary client.
     var database = 0
     /// The commands queued since MULTI.
     var transaction: [Request]?
-    /// The session that the latest `capa dragonfly` of this connection made, or that this flow belongs to.
+    /// The session that this connection opened with its latest `capa dragonfly`, or to which its flow belongs.
     var session: Session?
     var flow: Flow?
     var listeningPort: Int64 = 0
-    /// What ROLE and INFO show in the place of an address; the peer's own when only a port was announced.
+    /// The address that ROLE and INFO show; 127.0.0.1 if the replica announced only a port.
     var shownAddress = ""
     var capaCount = 0
 
-    /// Replies are put off until this is over: a command that is never answered, or a frozen master.
+    /// The bytes that wait to be written to the socket.
     private(set) var output = OutputQueue()
-    /// Bytes of the stream queued so far: where insertions count from.
+    /// Bytes of the stream queued so far. The offsets of `Faults.insertions` count from the stream's first byte.
     private(set) var streamBytesQueued = 0
     /// Bytes queued before the stream began.
     private var bytesBeforeStream = 0
@@ -53,11 +53,11 @@ final class Connection {
     private(set) var isBlocked = false
     private var blockedSince: ContinuousClock.Instant?
 
-    /// The client's FIN or RST has been seen: nothing more is read.
+    /// The client's FIN or RST has been seen; nothing more is read.
     var isReadingOver = false
-    /// Close once the output is drained (QUIT, a broken request).
+    /// The connection closes once its output is drained (after QUIT or a malformed request).
     var closesWhenDrained = false
-    /// Both directions have ended; the kernel's view is watched until this long after.
+    /// When both directions were first seen to have ended; the socket is watched for `lingerLimit` from then on.
     var watchedSince: ContinuousClock.Instant?
 
     init(id: Int, descriptor: Int32) {
@@ -69,7 +69,7 @@ final class Connection {
 
     var place: ConnectionPlace { flow.map { .flow($0.shard) } ?? .main }
 
-    /// The name in violations: `flow 1 of SYNC3`.
+    /// The connection's name in violations, such as `flow 1 of SYNC3`.
     var label: String {
         switch observation.role {
         case .client: "client \(id)"
@@ -121,7 +121,7 @@ final class Connection {
 
     func dropOutput() { output.removeAll() }
 
-    /// Writes what is queued, at most `budget` bytes of it, as the faults say.
+    /// Writes at most `budget` bytes of the queue, with the splits and the cut that the faults ask for.
     func flush(budget: Int, now: ContinuousClock.Instant) -> Flushed {
         var budget = budget
         while !output.isEmpty, budget > 0 {
@@ -159,7 +159,7 @@ final class Connection {
         return output.isEmpty ? .drained : .blocked
     }
 
-    /// Nothing is sent or read until `isStalled` is taken back.
+    /// Stops sending and reading until `isStalled` is cleared.
     func stall(_ now: ContinuousClock.Instant) {
         isStalled = true
         if !output.isEmpty { _ = block(now) }
@@ -208,7 +208,7 @@ final class Connection {
 
     // MARK: The end
 
-    /// Sends our FIN after what the kernel already has.
+    /// Sends FIN after the bytes that the kernel already has, and drops the rest of the output.
     func sendFIN() {
         guard !observation.sentFIN, !observation.isClosed, !faults.neverSendsFIN else { return }
         dropOutput()
@@ -216,7 +216,7 @@ final class Connection {
         Sockets.finish(descriptor)
     }
 
-    /// Closes the descriptor; what the peer has not acknowledged is noted.
+    /// Closes the descriptor and notes how many bytes the peer has not acknowledged.
     func close(byReset: Bool = false) {
         guard !observation.isClosed else { return }
         observation.isClosed = true

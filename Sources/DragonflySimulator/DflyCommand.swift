@@ -1,4 +1,4 @@
-/// One `DFLY` request on its way: flows are opened, and phases change (Protocol 2).
+/// Executes one `DFLY` request: opens flows and changes phases (Protocol 2).
 struct DflyCommand {
     let core: MasterCore
     let request: Request

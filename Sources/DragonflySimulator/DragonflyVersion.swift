@@ -1,4 +1,4 @@
-/// A release of Dragonfly, for the differences of Protocol 8.
+/// A release of Dragonfly, on which the differences in Protocol 8 depend.
 package struct DragonflyVersion: Sendable, Hashable, Comparable, CustomStringConvertible {
     package let major: Int
     package let minor: Int
@@ -6,7 +6,7 @@ package struct DragonflyVersion: Sendable, Hashable, Comparable, CustomStringCon
 
     /// The release that the protocol document describes.
     package static let reference = DragonflyVersion(1, 36, 0)
-    /// The newest release that was looked at.
+    /// The newest release that was examined.
     package static let newest = DragonflyVersion(1, 40, 1)
 
     package init(_ major: Int, _ minor: Int, _ patch: Int) {
@@ -15,7 +15,7 @@ package struct DragonflyVersion: Sendable, Hashable, Comparable, CustomStringCon
         self.patch = patch
     }
 
-    /// From `df-v1.36.0`, `v1.36.0` or `1.36.0`; `nil` for anything else.
+    /// Parses `df-v1.36.0`, `v1.36.0` or `1.36.0`; `nil` for anything else.
     package init?(_ text: String) {
         let digits = text.drop { !$0.isNumber }
         let parts = digits.split(separator: ".").map { Int($0) }
@@ -23,7 +23,7 @@ package struct DragonflyVersion: Sendable, Hashable, Comparable, CustomStringCon
         self.init(major, minor, patch)
     }
 
-    /// As in the AUX field `df-ver` and in `INFO server`.
+    /// The version as it appears in the AUX field `df-ver` and in `INFO server`.
     package var description: String { "df-v\(major).\(minor).\(patch)" }
 
     package static func < (a: Self, b: Self) -> Bool {
@@ -44,16 +44,16 @@ package struct DragonflyVersion: Sendable, Hashable, Comparable, CustomStringCon
         }
     }
 
-    /// A fifth element, the lineage id, in the reply to `capa dragonfly`.
+    /// The reply to `capa dragonfly` has a fifth element, the lineage id.
     var sendsLineage: Bool { self >= DragonflyVersion(1, 40, 0) }
 
-    /// PARTIAL flows go straight to STARTSTABLE; before that they still need SYNC and an RDB frame (Protocol 2.6).
+    /// PARTIAL flows go straight to STARTSTABLE; in earlier releases they need SYNC and an RDB frame (Protocol 2.6).
     var startsPartialFlowsStable: Bool { self >= DragonflyVersion(1, 35, 0) }
 
     /// SYNC after PARTIAL is refused instead of damaging the master.
     var refusesSyncAfterPartial: Bool { self >= DragonflyVersion(1, 40, 0) }
 
-    /// Expiries are EXPIRED records; later they are COMMAND `DEL`.
+    /// Expiries are journaled as EXPIRED records; later releases journal them as COMMAND `DEL`.
     var sendsExpiredRecords: Bool { self < DragonflyVersion(1, 38, 0) }
 
     /// Large values come in tagged chunks unless the master is configured otherwise.

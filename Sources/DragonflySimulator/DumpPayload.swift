@@ -1,6 +1,6 @@
 import Wire
 
-/// What DUMP answers and what a RENAME over shards journals (Protocol 3.7.6).
+/// The payload that DUMP returns, and that RENAME across shards and COPY journal in a RESTORE (Protocol 3.7.6).
 enum DumpPayload {
     /// Type, body, RDB version 9, CRC-64; all numbers little-endian.
     static func bytes(_ value: Value) -> [UInt8] {

@@ -1,6 +1,6 @@
-/// A synthetic data set encoded for each shard before anybody asks for it, so that serving it costs `send` alone.
+/// A synthetic data set that is encoded for each shard in advance, so that serving it costs only `send`.
 package struct EncodedDataSet: Sendable {
-    /// Flushed buffers of each shard; each begins and ends where an opcode may be.
+    /// The flushed buffers of each shard; every buffer begins and ends at an opcode boundary.
     private let pieces: [[[UInt8]]]
     private let largeValues: [[LargeValue]]
 
@@ -25,7 +25,7 @@ package struct EncodedDataSet: Sendable {
         }
     }
 
-    /// Bytes of all flows, large values left out.
+    /// The bytes of all flows, without the large values.
     package var byteCount: Int { pieces.joined().reduce(0) { $0 + $1.count } }
 
     func source(shard: Int, header: [UInt8], end: [UInt8], chunking options: MasterOptions) -> any SnapshotSource {
@@ -37,10 +37,10 @@ package struct EncodedDataSet: Sendable {
     }
 }
 
-/// A full sync with values that are generated while it goes out.
+/// A full sync that generates its large values while it sends them.
 ///
-/// With tagged chunks two large values are open at a time, and prepared pieces are put between their chunks; without them
-/// one value follows the other and nothing comes into its middle.
+/// With tagged chunks, two large values are open at a time, and prepared pieces are sent between their chunks. Without
+/// them, one value follows the other, and nothing is sent in the middle of a value.
 final class LargeSnapshot: SnapshotSource {
     private let pieces: [[UInt8]]
     private var index = 0

@@ -5,10 +5,11 @@ struct EntryBuffer {
     /// Values over `chunkBytes` are split into tagged chunks.
     private let isTagging: Bool
     private var writer = PieceWriter()
-    /// The database that the buffer has selected; forgotten by a flush.
+    /// The database that the buffer has selected; a flush resets it.
     private var database: Int?
     private var nextStreamID: UInt32 = 1
-    /// A large value was flushed in its middle: such bytes are not compressed.
+    /// The buffer holds a large value that is not split into tagged chunks. A master flushes such a value before its
+    /// end, and does not compress those bytes.
     private var holdsLargeValue = false
 
     static let targetBytes = 32 << 10
@@ -27,7 +28,7 @@ struct EntryBuffer {
     var count: Int { writer.count }
     var isFull: Bool { writer.count >= Self.targetBytes }
 
-    /// Bytes between two entries: FULLSYNC_END, a blob of the journal.
+    /// Appends bytes between two entries: FULLSYNC_END or a journal blob.
     mutating func append(opcode bytes: [UInt8]) { writer.raw(bytes) }
 
     mutating func append(database: Int, key: [UInt8], expiresAt: Int64?, value: Value) {
@@ -58,7 +59,7 @@ struct EntryBuffer {
         if !payload.isEmpty { appendChunk(id: id, payload: payload) }
     }
 
-    /// Straight into the buffer: what a large data set of small strings is made of.
+    /// Writes a string straight into the buffer: the fast path for large data sets of small strings.
     private mutating func appendString(key: [UInt8], expiresAt: Int64?, value: [UInt8]) {
         if let expiresAt {
             writer.byte(0xFC)
@@ -105,7 +106,7 @@ struct EntryBuffer {
         return writer.bytes
     }
 
-    /// Takes what is in the buffer, as it goes over the wire.
+    /// Empties the buffer and returns its bytes as they are sent; `nil` if it is empty.
     mutating func flush() -> [UInt8]? {
         if writer.isEmpty { return nil }
         defer {

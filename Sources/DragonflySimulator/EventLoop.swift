@@ -1,8 +1,8 @@
 import Glibc
 
-/// The one thread of a simulated master: it waits on all its sockets and gives the core its turns.
+/// The only thread of a simulated master: it polls all sockets and runs the core's turns.
 ///
-/// The core is touched only under `lock`, which the thread holds except while it waits. A call from elsewhere wakes it.
+/// The core is accessed only under `lock`, which the thread holds except while it polls. `withCore` wakes the thread.
 final class EventLoop: @unchecked Sendable {  // the core is touched under `lock` only
     private let core: MasterCore
     private let listener: Int32
@@ -72,7 +72,7 @@ final class EventLoop: @unchecked Sendable {  // the core is touched under `lock
         core.sessions = []
     }
 
-    /// Runs `body` between two turns; what it queued goes out at once.
+    /// Runs `body` between two turns and wakes the loop, so that it sends at once what `body` queued.
     func withCore<Result>(_ body: (MasterCore) throws -> Result) rethrows -> Result {
         pthread_mutex_lock(lock)
         defer {
@@ -90,10 +90,10 @@ final class EventLoop: @unchecked Sendable {  // the core is touched under `lock
         return try body(core)
     }
 
-    /// Under the lock, so that the pipe is not closed meanwhile.
+    /// Wakes the thread. The caller holds the lock, so that the pipe is not closed meanwhile.
     private func wake() {
         if isStopping { return }
-        // A full pipe wakes as well as one byte.
+        // If the pipe is full, the write fails, but the thread wakes anyway.
         var byte: UInt8 = 1
         _ = write(wakeup.write, &byte, 1)
     }
@@ -111,7 +111,7 @@ final class EventLoop: @unchecked Sendable {  // the core is touched under `lock
             ids = []
             for connection in core.connections {
                 let events = core.interest(in: connection)
-                // Without an interest the descriptor is left out: POLLHUP cannot be masked.
+                // A connection that waits for no event is left out, because POLLHUP cannot be masked.
                 if events == 0 { continue }
                 polled.append(pollfd(fd: connection.descriptor, events: events, revents: 0))
                 ids.append(connection.id)

@@ -1,13 +1,15 @@
-/// How a connection misbehaves. Offsets count the bytes of the stream: on a flow those after the reply to `DFLY FLOW`,
-/// elsewhere those of the connection.
+/// How a connection misbehaves.
+///
+/// Offsets count the bytes of the stream: on a flow, the bytes after the reply to `DFLY FLOW`; elsewhere, all bytes of
+/// the connection.
 package struct Faults: Sendable {
-    /// How what is written is cut into `send` calls.
+    /// How output is split into `send` calls.
     package enum Split: Sendable {
         case every(Int)
         case random(seed: UInt64, upTo: Int)
     }
 
-    /// What happens when so many bytes have been sent.
+    /// What happens after `afterBytes` bytes have been sent.
     package struct Cut: Sendable {
         package enum Kind: Sendable {
             /// FIN, as when the master ends a session.
@@ -30,9 +32,10 @@ package struct Faults: Sendable {
     package var split: Split?
     /// Happens once; a later connection in the same place is not cut again.
     package var cut: Cut?
-    /// Bytes put into the stream at an offset.
+    /// Bytes to insert into the stream, by offset.
     package var insertions: [Int: [UInt8]] = [:]
-    /// Bytes put before FULLSYNC_END, in the place of an opcode: `[0xF3]` is an unknown one, `[99, 1, 0x6B]` an unknown type.
+    /// Bytes to insert before FULLSYNC_END, where an opcode is expected: `[0xF3]` is an unknown opcode, `[99, 1, 0x6B]`
+    /// an entry of an unknown type.
     package var insertionBeforeEnd: [UInt8] = []
     package var hasWrongToken = false
     /// The AUX field `shard-id` names another shard.
@@ -59,7 +62,7 @@ package struct Faults: Sendable {
     }
 }
 
-/// Where faults apply.
+/// The connections to which faults apply.
 package enum ConnectionPlace: Sendable, Hashable, CustomStringConvertible {
     /// Each connection that is not a flow, from its first byte.
     case main
@@ -73,11 +76,11 @@ package enum ConnectionPlace: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// A command that is answered with an error instead of being executed, a number of times: LOADING, NOPERM, ...
+/// A command that the master answers a number of times with an error (LOADING, NOPERM, ...) instead of executing it.
 package struct Refusal: Sendable {
-    /// The command's name, in upper case; with its sub-command to be narrower: `DFLY STARTSTABLE`.
+    /// The command's name in upper case, optionally with a subcommand: `DFLY STARTSTABLE`.
     package let command: String
-    /// The line after the `-`; `nil`: the command is never answered.
+    /// The error line after the `-`; `nil` if the command gets no reply at all.
     package let reply: String?
     package var times: Int
 
@@ -87,7 +90,7 @@ package struct Refusal: Sendable {
         self.times = times
     }
 
-    /// PING and DFLY are refused while a data set is loaded; REPLCONF is not.
+    /// Refuses PING and DFLY, but not REPLCONF, as a master does while it loads a data set.
     package static func loading(times: Int) -> [Refusal] {
         let text = "LOADING Dragonfly is loading the dataset in memory"
         return [Refusal("PING", reply: text, times: times), Refusal("DFLY", reply: text, times: times)]

@@ -1,4 +1,4 @@
-/// A record of the stable stream (Protocol 4.2), before it is written.
+/// A record of the stable stream (Protocol 4.2), before it is encoded.
 package struct JournalEntry: Sendable, Equatable {
     package enum Kind: Sendable, Equatable {
         case command
@@ -21,7 +21,7 @@ package struct JournalEntry: Sendable, Equatable {
         self.shardCount = shardCount
     }
 
-    /// From words separated by single spaces: `JournalEntry("SET k v")`.
+    /// Creates a record from words separated by single spaces: `JournalEntry("SET k v")`.
     package init(_ line: String, database: Int = 0, transaction: UInt64 = 0, shardCount: UInt64 = 1) {
         self.init(
             line.split(separator: " ", omittingEmptySubsequences: false).map { Array($0.utf8) }, database: database,
@@ -40,7 +40,7 @@ package struct JournalEntry: Sendable, Equatable {
         return record
     }
 
-    /// SELECT and the record, as they are in the stream; a PING is alone.
+    /// The record after its SELECT, as in the stream; a PING has no SELECT.
     package var encoded: [UInt8] {
         var writer = PieceWriter()
         if kind == .ping {

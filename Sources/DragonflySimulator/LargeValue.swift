@@ -10,9 +10,9 @@ package struct LargeValue: Sendable {
     package var key: [UInt8]
     package var database = 0
     package var expiresAt: Int64?
-    /// Elements, fields or members; a string has one.
+    /// The number of elements, fields or members; 1 for a string.
     package var elements: Int
-    /// Bytes of each element, of a hash's values, of the string.
+    /// The size in bytes of the string, of each element or member, or of each value of a hash.
     package var elementBytes: Int
     package var seed: UInt64
 
@@ -24,9 +24,10 @@ package struct LargeValue: Sendable {
         self.seed = seed
     }
 
-    /// The element of an index: `<index>-` and text for members and fields, text alone elsewhere.
+    /// Returns the element at an index: text for a string or a list, `<index>-` and text for a member, `field:<index>`
+    /// for a field.
     ///
-    /// A hash's value, or a zset's score, is the second part.
+    /// `value` is set only for a hash, `score` only for a zset.
     package func element(at index: Int) -> (name: [UInt8], value: [UInt8], score: Double) {
         var generator = SplitMix64(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(index))
         let text = RandomText.bytes(elementBytes, &generator)
@@ -39,7 +40,7 @@ package struct LargeValue: Sendable {
         }
     }
 
-    /// The bytes of a large string, `count` of them from a multiple of `stringPieceBytes` on.
+    /// Returns the piece of a large string that begins at `offset`, a multiple of `stringPieceBytes`.
     package func stringPiece(at offset: Int) -> [UInt8] {
         var generator = SplitMix64(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(offset))
         return RandomText.bytes(min(Self.stringPieceBytes, elementBytes - offset), &generator)
@@ -47,7 +48,7 @@ package struct LargeValue: Sendable {
 
     package static let stringPieceBytes = 64 << 10
 
-    /// Each piece of the value's body, after the key.
+    /// The RDB type of the value.
     var type: UInt8 {
         switch kind {
         case .string: 0
@@ -62,11 +63,11 @@ package struct LargeValue: Sendable {
 /// Writes a large value piece by piece.
 struct LargeValueWriter {
     let value: LargeValue
-    /// The number of the value's tagged chunks; `nil`: it goes as it is.
+    /// The stream id of the value's tagged chunks; `nil` if the value is sent without them.
     let streamID: UInt32?
     private let chunkBytes: Int
     private let compression: Compression
-    /// The next element, or the next offset in a string.
+    /// The index of the next element, or the next offset in a string.
     private var position = 0
     private var hasBegun = false
 
@@ -82,10 +83,10 @@ struct LargeValueWriter {
         hasBegun && position == (value.kind == .string ? value.elementBytes : value.elements)
     }
 
-    /// Another entry or a journal blob may be here.
+    /// Whether another entry or a journal blob may follow now.
     var isBetweenOpcodes: Bool { !hasBegun || hasEnded || streamID != nil }
 
-    /// The next piece; it ends after an element.
+    /// Returns the next piece, which ends after an element.
     mutating func next() -> [UInt8] {
         var payload = PieceWriter()
         var piece = PieceWriter()
@@ -119,7 +120,7 @@ struct LargeValueWriter {
         switch value.kind {
         case .string: break
         case .list:
-            // Each element is a node of its own.
+            // Each element gets its own node.
             if element.name.count > 8192 {
                 payload.length(1)
                 payload.rawString(element.name)

@@ -1,12 +1,12 @@
 /// The point-in-time snapshot of one shard of a live master (Protocol 3.9).
 ///
-/// Keys go out as they were when it began. A write to a key that has not gone out yet sends the old value first, so that
-/// a key's value always comes before its journal records.
+/// Keys are sent as they were when the snapshot began. A write to a key that has not been sent yet sends the old value
+/// first, so that a key's value always precedes its journal records.
 final class LiveSnapshot: SnapshotSource {
     private let databases: [(number: Int, entries: LiveStore.Database)]
     private var current = 0
     private var position: LiveStore.Database.Index?
-    /// Keys that went out before their turn.
+    /// Keys that were sent ahead of their turn.
     private var early: Set<DatabaseKey> = []
     private var header: [UInt8]?
     private let end: [UInt8]
@@ -36,7 +36,7 @@ final class LiveSnapshot: SnapshotSource {
         return buffer.flush()
     }
 
-    /// `false`: every key is out.
+    /// Appends the next key to the buffer; `false` if there are no more keys.
     private func appendNextKey() -> Bool {
         guard current < databases.count, let position else { return false }
         let (number, entries) = databases[current]

@@ -1,6 +1,6 @@
 /// The key space of a live master: values by shard, database and key, with their expiries.
 ///
-/// Owned by `MasterCore`. A full sync takes a shard's databases as they are: copies share their memory until a write.
+/// Owned by `MasterCore`. A full sync copies a shard's databases; the copies share their memory until a write.
 final class LiveStore {
     struct Entry {
         var value: Value
@@ -21,7 +21,7 @@ final class LiveStore {
 
     let shardCount: Int
     var shards: [[Int: Database]]
-    /// Deadlines that may have been taken back since: the entry says.
+    /// All deadlines that were set. One that no longer equals its entry's `expiresAt` is outdated.
     private var deadlines = MinimumHeap<Deadline>()
 
     init(shardCount: Int) {
@@ -33,7 +33,7 @@ final class LiveStore {
 
     var hasExpiries: Bool { !deadlines.isEmpty }
 
-    /// Keys of each database that holds some.
+    /// The number of keys of each database that is not empty.
     var keyCounts: [(database: Int, keys: Int)] {
         var counts: [Int: Int] = [:]
         for shard in shards {
@@ -62,7 +62,7 @@ final class LiveStore {
         }
     }
 
-    /// Takes the value out, so that it can be changed in place, and leaves a place-holder.
+    /// Takes the value out, so that it can be changed in place, and leaves a placeholder.
     func takeValue(_ database: Int, _ key: [UInt8]) -> Value? {
         let shard = shard(of: key)
         guard let value = shards[shard][database]?[key]?.value else { return nil }
@@ -82,7 +82,7 @@ final class LiveStore {
         }
     }
 
-    /// The keys whose time has come, taken off the list of deadlines.
+    /// Removes and returns the next valid deadline that has passed; `nil` if there is none.
     func nextExpired(now: Int64) -> Deadline? {
         while let first = deadlines.first, first.time <= now {
             deadlines.removeFirst()

@@ -1,6 +1,6 @@
 import Base
 
-/// Writes that a live master makes on its own, at a steady rate: every family, most of them not idempotent.
+/// Generates writes on a live master at a steady rate: commands of several families, most of them not idempotent.
 final class LoadGenerator {
     private let writesPerSecond: Int
     private let keys: Int
@@ -14,7 +14,7 @@ final class LoadGenerator {
         generator = SplitMix64(seed: seed)
     }
 
-    /// Makes the writes that are due; time in which writers were blocked is not made up for.
+    /// Executes the writes that are due. After a time in which writers were blocked, at most 100 ms are made up for.
     func run(_ core: MasterCore) {
         let passed = last.map { core.now - $0 } ?? .zero
         last = core.now
@@ -49,7 +49,7 @@ final class LoadGenerator {
 }
 
 extension SimulatedMaster {
-    /// Writes on the live key space from now on; 0 stops it.
+    /// Starts generated writes on the live key space; a rate of 0 stops them.
     package func generateLoad(writesPerSecond: Int, seed: UInt64, keys: Int = 1000) {
         withCore { core in
             core.load =

@@ -1,6 +1,6 @@
-/// The journal: what writes, scripts and tests send to the flows.
+/// The journal: the records that commands and tests send to the flows.
 extension MasterCore {
-    /// Makes the state that the data set implies.
+    /// Sets up the journals and the store for the data set.
     func loadDataSet() {
         switch dataSet {
         case .empty, .synthetic: break

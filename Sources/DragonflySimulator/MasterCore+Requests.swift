@@ -1,8 +1,8 @@
 import Base
 
-/// Requests: refused, or handed to whoever executes them.
+/// The execution of requests: the master refuses a request or passes it to the type that executes it.
 extension MasterCore {
-    /// Executes a request and answers it; `.nothing` where there is no reply, or a later one.
+    /// Executes a request and returns the reply; `.nothing` if there is none, or if it follows later.
     func execute(_ request: Request, from connection: Connection) -> Reply {
         let replconf = ReplconfCommand(core: self, request: request, connection: connection)
         if let flow = connection.flow, let reply = replconf.execute(on: flow) { return reply }
@@ -32,7 +32,7 @@ extension MasterCore {
         }
     }
 
-    /// `nil` when nothing was asked to be refused.
+    /// Returns the reply to a command that tests asked to refuse; `nil` for every other command.
     private func refuse(_ request: Request) -> Reply? {
         if refusals.isEmpty { return nil }
         let narrow = request.keyword(0).map { "\(request.name) \($0)" }

@@ -1,4 +1,4 @@
-/// The sessions' changes of phase (Protocol 2).
+/// The phase changes of sessions (Protocol 2).
 extension MasterCore {
     /// The source of each flow's full sync.
     func snapshots(of session: Session) -> [any SnapshotSource] {
@@ -8,7 +8,8 @@ extension MasterCore {
         }
     }
 
-    /// Raw records from the LSN that each flow asked for. `false`: one of them is gone from the buffer.
+    /// Makes the flows stable and sends the records from the LSN that each one requested; `false` if a journal no
+    /// longer has them, which cancels the session.
     func continueFlows(_ session: Session) -> Bool {
         for case let flow? in session.flows {
             guard let start = flow.start, journals[flow.shard].canContinue(from: start) else {
@@ -26,7 +27,8 @@ extension MasterCore {
         return true
     }
 
-    /// Queues the end of the full sync on each flow whose snapshot is over; answers STARTSTABLE when all is written.
+    /// Queues the end of the full sync on each flow whose snapshot has ended; answers STARTSTABLE after all flows have
+    /// written it.
     func finishStartStable(_ session: Session) {
         for case let flow? in session.flows where flow.endsWhenSnapshotDoes {
             guard let snapshot = flow.snapshot, snapshot.hasEnded else { continue }
@@ -51,7 +53,7 @@ extension MasterCore {
         session.main.queue(.ok)
     }
 
-    /// After a recording's token comes what was recorded after it.
+    /// Sends what was recorded after the EOF token.
     private func sendRecordedStable(_ flow: Flow) {
         guard case .recording(let recording) = dataSet else { return }
         let recorded = recording.flows[flow.shard]

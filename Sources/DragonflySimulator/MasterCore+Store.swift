@@ -1,6 +1,6 @@
 import Base
 
-/// The key space: commands that change it, keys that expire, and what each writes to the journal (Protocol 5.4).
+/// The key space: the commands that change it, the expiry of keys, and the journal records of both (Protocol 5.4).
 extension MasterCore {
     /// Executes a command on the key space.
     func executeOnStore(_ request: Request, database: Int) -> Reply {
@@ -15,7 +15,7 @@ extension MasterCore {
             ?? reply(StreamCommand.self) ?? reply(FilterCommand.self) ?? ErrorText.unknown(request.name)
     }
 
-    /// FLUSHALL or FLUSHDB: a record on every flow, under one transaction id (Protocol 5.2).
+    /// Executes FLUSHALL or FLUSHDB and journals it on every flow under one transaction id (Protocol 5.2).
     func flush(_ name: String, _ arguments: [[UInt8]] = [], database: Int = 0) {
         guard let store else { return }
         store.flush(database: name == "FLUSHDB" ? database : nil)
@@ -25,7 +25,7 @@ extension MasterCore {
         for shard in 0..<store.shardCount { journal(record, shard: shard) }
     }
 
-    /// Deletes the keys whose time has come and journals that: EXPIRED, or COMMAND `DEL` from v1.38 on.
+    /// Deletes the keys whose expiry has passed and journals each as EXPIRED, or as COMMAND `DEL` from v1.38 on.
     func expireKeys() {
         guard let store, store.hasExpiries, !isFrozen, !pause.isInForce(at: now) else { return }
         let time = WallClock.milliseconds()

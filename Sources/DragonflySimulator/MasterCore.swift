@@ -1,10 +1,10 @@
 import Base
 import Glibc
 
-/// The simulated master's state and what it does on events; no thread and no lock of its own.
+/// The state of the simulated master and its reactions to events. It has no thread and no lock of its own.
 ///
-/// Everything here is called under the lock of `EventLoop`: by its thread once a turn, and by `SimulatedMaster`.
-/// `+Requests`, `+Sessions`, `+Journal` and `+Store` hold what requests change.
+/// Everything here is called under the lock of `EventLoop`: by its thread once a turn, and by `SimulatedMaster`. The
+/// extensions `+Requests`, `+Sessions`, `+Journal` and `+Store` execute requests.
 final class MasterCore {
     let options: MasterOptions
     let dataSet: DataSet
@@ -22,22 +22,22 @@ final class MasterCore {
     var nextTransaction: UInt64 = 1
     /// Records are journalled and not sent.
     var withholdsRecords = false
-    /// Records have been sent that no command has left: the key space knows nothing of what they did, and is not to be read.
+    /// Tests sent journal records that no command produced. The key space does not reflect them and must not be read.
     var hasForeignRecords = false
     /// The server is a replica at present.
     var isReplica: Bool
-    /// A data set is being loaded: clients and replicas are put off.
+    /// A data set is being loaded; clients and replicas get LOADING.
     var isLoading = false
-    /// What commands do is not journalled: keys that come out of a file, or from a master of one's own.
+    /// Commands are not journaled, because the keys come from a file or from this server's own master.
     var isJournalSilent = false
-    /// CLIENT PAUSE.
+    /// The state of CLIENT PAUSE.
     var pause = ClientPause()
-    /// Calls of each command, by name in lower case, as INFO commandstats has them.
+    /// Calls of each command, by name in lower case, as INFO commandstats shows them.
     var calls: [String: Int] = [:]
     /// The transaction that the commands of a MULTI belong to.
     var sharedTransaction: UInt64?
 
-    // What tests look at.
+    // Observations for tests.
     var violations: [String] = []
     var finished: [ConnectionObservation] = []
     var timedOutSessions = 0
@@ -78,14 +78,14 @@ final class MasterCore {
         connections.append(connection)
     }
 
-    /// The faults of a place; their cut goes to the first connection there.
+    /// Returns the faults of a place. Their cut applies only to the first connection there.
     func takeFaults(_ place: ConnectionPlace) -> Faults {
         let taken = faults[place] ?? Faults()
         faults[place]?.cut = nil
         return taken
     }
 
-    /// Everything that can be done now. `readable` holds ids of connections.
+    /// Does everything that is possible without waiting. `readable` holds ids of connections.
     func turn(readable: Set<Int>) {
         now = .now
         for connection in connections where readable.contains(connection.id) { receive(connection) }
@@ -101,7 +101,8 @@ final class MasterCore {
         }
     }
 
-    /// What time alone brings: expiries, the built-in load, flows that have been full for too long.
+    /// Does the work that depends on time: expiries, generated writes, and the timeout of flows that have been full for
+    /// too long.
     private func tick() {
         noteBlockedWriters()
         expireKeys()
@@ -127,11 +128,11 @@ final class MasterCore {
         }
     }
 
-    /// Executes the requests that have come in, unless the master's writers are blocked.
+    /// Executes the requests that have arrived, unless the master's writers are blocked.
     private func serve(_ connection: Connection) {
         while !connection.observation.isClosed, !connection.closesWhenDrained {
             if connection.observation.role == .client, areWritersBlocked || isFrozen { return }
-            // Answers come in the order of the requests, and STARTSTABLE's is still to come.
+            // Replies keep the order of the requests, and the reply to STARTSTABLE is pending.
             if let session = connection.session, session.isStartingStable, session.main === connection { return }
             guard let request = connection.heldRequest ?? connection.parser.next() else { break }
             connection.heldRequest = nil
@@ -148,7 +149,7 @@ final class MasterCore {
         }
     }
 
-    /// Moves a connection's bytes to the kernel, and the next ones of its snapshot after them.
+    /// Writes a connection's output to the socket and refills it from the flow's snapshot.
     private func pump(_ connection: Connection) {
         guard !connection.observation.isClosed, !connection.observation.sentFIN else { return }
         var budget = Self.writeBudget
@@ -167,7 +168,7 @@ final class MasterCore {
             }
             budget -= connection.observation.bytesSent - before
         }
-        // What is left is seen by `canGoOn`.
+        // Queues the next piece, so that `canGoOn` sees that there is more to send.
         if let flow = connection.flow, connection.output.isEmpty { _ = flow.pull() }
     }
 
@@ -181,14 +182,14 @@ final class MasterCore {
 
     // MARK: Ends
 
-    /// The client's FIN or RST: a session's connection takes the whole session with it (Protocol 6.1).
+    /// Handles the client's FIN or RST. On a session's connection it ends the whole session (Protocol 6.1).
     private func clientEnded(_ connection: Connection, _ end: ClientEnd) {
         connection.isReadingOver = true
         note(end, on: connection)
         serve(connection)
         if let session = connection.session {
             cancel(session)
-            // The main connection is closed by the master only when it was the one that ended.
+            // The master closes the main connection only if that is the one that ended.
             if connection === session.main { connection.sendFIN() }
         }
         if end == .rst { return connection.close() }
@@ -212,7 +213,7 @@ final class MasterCore {
                 ? "RST after FIN on \(connection.label)" : "RST instead of FIN on \(connection.label)")
     }
 
-    /// Ends a session: its flows get FIN, its main connection stays an ordinary one.
+    /// Ends a session: its flows get FIN; its main connection stays open as an ordinary one.
     func cancel(_ session: Session) {
         guard session.state != .cancelled else { return }
         session.state = .cancelled
@@ -234,8 +235,8 @@ final class MasterCore {
         if connection.observation.role == .client { connection.close() }
     }
 
-    /// A connection whose client has ended is watched until the kernel is done with it: an RST after the FIN, and bytes
-    /// that the client never read, are seen here.
+    /// Watches a connection that the client has ended until the kernel is done with it, to notice an RST after the FIN
+    /// and bytes that the client never read.
     private func watch(_ connection: Connection) {
         guard connection.isReadingOver, !connection.observation.isClosed else { return }
         let unacknowledged = Sockets.unacknowledged(connection.descriptor)
@@ -255,7 +256,8 @@ final class MasterCore {
         }
     }
 
-    /// What is left of a process that dies: every connection closed, every session gone, another replication id.
+    /// Simulates the restart of the process: closes every connection, drops every session and the journals, and takes a
+    /// new replication id.
     func restart() {
         for session in sessions { session.state = .cancelled }
         sessions = []
@@ -265,7 +267,7 @@ final class MasterCore {
         for shard in journals.indices { journals[shard] = ShardJournal(capacity: options.backlogRecords) }
     }
 
-    /// The client did what kills a real master.
+    /// Records a client's action that would crash a real master, and restarts.
     func crash(_ reason: String) {
         violations.append(reason)
         restart()
@@ -276,7 +278,7 @@ final class MasterCore {
     /// No client is served while STARTSTABLE is being executed.
     var isFrozen: Bool { sessions.contains { $0.isStartingStable } }
 
-    /// A stable flow holds more than the output limit.
+    /// The output of a stable flow has reached the limit.
     var areWritersBlocked: Bool {
         for session in sessions where session.state == .stable {
             for case let flow? in session.flows where flow.connection.output.count >= options.outputLimitBytes {
@@ -296,7 +298,7 @@ final class MasterCore {
         longestBlockedWriters = max(longestBlockedWriters, now - since)
     }
 
-    /// When the next turn is due without an event.
+    /// The time until the next turn if no event comes earlier; `nil` if the next turn needs an event.
     var nextTurn: Duration? {
         if connections.contains(where: { canGoOn($0) }) { return .zero }
         if load != nil || pause.isInForce(at: now) { return .milliseconds(5) }
@@ -306,7 +308,7 @@ final class MasterCore {
         return nil
     }
 
-    /// There is work for a connection that no event will announce.
+    /// Whether a connection has work that no event will announce.
     private func canGoOn(_ connection: Connection) -> Bool {
         guard !connection.observation.isClosed, !connection.observation.sentFIN, !connection.isStalled else {
             return false

@@ -1,18 +1,18 @@
-/// How a simulated master is set up; the defaults are those of a v1.36.0 master without a password.
+/// The settings of a simulated master; the defaults are those of a v1.36.0 master without a password.
 package struct MasterOptions: Sendable {
     /// 0 takes a free port.
     package var port: UInt16 = 0
-    /// Not on 127.0.0.1 only: for tests over a network of their own.
+    /// Listens on all addresses instead of 127.0.0.1 only, for tests that have their own network.
     package var listensOnAllAddresses = false
     package var shardCount = 2
     package var version = DragonflyVersion.reference
-    /// The number given in the handshake; `nil`: the one of `version`.
+    /// The protocol number in the handshake; `nil` for the one of `version`.
     package var protocolNumber: Int64?
-    /// 40 hexadecimal characters; `nil`: random, a new one after each `restart()`.
+    /// 40 hexadecimal characters; `nil` for a random id. Each `restart()` takes a new random one.
     package var replicationID: String?
 
     package var user = "default"
-    /// `nil`: no AUTH is asked for.
+    /// `nil` if no AUTH is required.
     package var password: String?
 
     /// The server is itself a replica: `capa dragonfly` is refused.
@@ -24,20 +24,20 @@ package struct MasterOptions: Sendable {
     package var backlogRecords = 8192
 
     package var compression = Compression.lz4
-    /// Values over `chunkBytes` come as tagged chunks; `nil`: as `version` does by default.
+    /// Whether values over `chunkBytes` are sent as tagged chunks; `nil` for the default of `version`.
     package var taggedChunks: Bool?
     /// The size of a flush in the middle of a large value, and of a tagged chunk.
     package var chunkBytes = 64 << 10
 
-    /// Bytes pending on a flow that block the master's writers.
+    /// The number of pending bytes on a flow that blocks the master's writers.
     package var outputLimitBytes = 1 << 20
-    /// A flow that takes nothing for so long ends its session.
+    /// A session ends if one of its flows takes no bytes for this long.
     package var replicationTimeout = Duration.seconds(30)
     /// `SO_SNDBUF` of accepted connections; `nil`: the kernel's.
     package var sendBufferBytes: Int32?
     /// How long a connection whose both ends have sent FIN is watched for unread data.
     package var lingerLimit = Duration.seconds(2)
-    /// Records between two LSN records of a flow are sent within this time.
+    /// The time after which a flow's next record is followed by an LSN record again.
     package var lsnRecordInterval = Duration.seconds(3)
 
     /// How far TIME is ahead of the true time, in milliseconds.

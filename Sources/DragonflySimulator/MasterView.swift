@@ -1,4 +1,4 @@
-/// What the master says of itself: INFO and ROLE (Protocol 7).
+/// The master's replies to INFO and ROLE (Protocol 7).
 struct MasterView {
     let core: MasterCore
 

@@ -1,4 +1,4 @@
-/// What a connection was.
+/// The role of a connection.
 package enum ConnectionRole: Sendable, Equatable {
     case client
     case main(session: Int)
@@ -12,7 +12,7 @@ package enum ClientEnd: Sendable, Equatable {
     case rst
 }
 
-/// A `REPLCONF ACK` as it came in.
+/// A `REPLCONF ACK` that the master received.
 package struct Acknowledgement: Sendable {
     package let lsn: UInt64
     package let time: ContinuousClock.Instant
@@ -25,15 +25,16 @@ package struct ConnectionObservation: Sendable {
     /// The client's port.
     package let peerPort: UInt16
     package internal(set) var role = ConnectionRole.client
-    /// The commands received, in order, ACKs left out: of a session's connection the last 1,000, of a client the first 100.
+    /// The received commands in order, without ACKs: up to 1,000 of the latest ones of a session's connection, the
+    /// first 100 of a client.
     package internal(set) var commands: [String] = []
     package internal(set) var acknowledgements: [Acknowledgement] = []
-    /// Bytes that the kernel has taken from us.
+    /// Bytes that the kernel has taken from the master.
     package internal(set) var bytesSent = 0
-    /// Of them, those that belong to the flow's stream: after the reply to `DFLY FLOW`.
+    /// The bytes of `bytesSent` that belong to the flow's stream, after the reply to `DFLY FLOW`.
     package internal(set) var streamBytesSent = 0
     package internal(set) var bytesReceived = 0
-    /// The first end seen from the client; `nil` while it sends.
+    /// How the client first ended its direction; `nil` while it is open.
     package internal(set) var clientEnd: ClientEnd?
     /// An RST came after the client's FIN: it closed with unread data.
     package internal(set) var wasResetAfterFIN = false
@@ -43,7 +44,7 @@ package struct ConnectionObservation: Sendable {
     package internal(set) var isClosed = false
     /// Bytes that the client's kernel had not acknowledged when the connection was over.
     package internal(set) var undeliveredBytes = 0
-    /// The longest time for which a write to the client could not go on.
+    /// The longest time for which a write to the client was blocked.
     package internal(set) var longestBlockedWrite = Duration.zero
 
     init(id: Int, peerPort: UInt16) { (self.id, self.peerPort) = (id, peerPort) }

@@ -1,8 +1,8 @@
-/// Bytes on their way to a socket: whole pieces, shared with the data set that made them, without a copy.
+/// The output queue of a socket. It keeps large pieces whole and shares their memory with the data set that made them.
 struct OutputQueue {
     private var pieces: [[UInt8]] = []
     private var first = 0
-    /// Bytes of the first piece that are gone.
+    /// Bytes of the first piece that were taken.
     private var offset = 0
     private(set) var count = 0
 
@@ -21,7 +21,7 @@ struct OutputQueue {
         }
     }
 
-    /// Gives `body` the bytes at the front, at most `limit`; it answers how many it took.
+    /// Passes at most `limit` bytes from the front to `body`, which returns how many it took.
     mutating func withFirst(limit: Int, _ body: (UnsafeRawBufferPointer) -> Int) {
         let taken = pieces[first].withUnsafeBytes { bytes in
             body(UnsafeRawBufferPointer(rebasing: bytes[offset..<min(bytes.count, offset + limit)]))

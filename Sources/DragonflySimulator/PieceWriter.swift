@@ -1,14 +1,14 @@
-/// Bytes that the simulator serves, written element by element.
+/// Writes the bytes that the simulator serves.
 ///
-/// It has its own encoders on purpose: what the daemon's decoders are tested with was not written by their own module.
-/// Source: Protocol 3.3, 3.7 and 4.1.
+/// The simulator has its own encoders on purpose: the daemon's decoders are not tested with bytes that their own module
+/// wrote. Source: Protocol 3.3, 3.7 and 4.1.
 struct PieceWriter {
     var bytes: [UInt8] = []
 
     var count: Int { bytes.count }
     var isEmpty: Bool { bytes.isEmpty }
 
-    /// Gives the bytes away and starts anew.
+    /// Returns the bytes and empties the writer.
     mutating func take() -> [UInt8] {
         defer { bytes = [] }
         return bytes
@@ -50,7 +50,7 @@ struct PieceWriter {
         bytes += value
     }
 
-    /// An RDB string as Dragonfly writes it: a number where it is the canonical text of an `Int32`.
+    /// An RDB string as Dragonfly writes it: as an integer if it is the canonical text of an `Int32`.
     mutating func string(_ value: [UInt8]) {
         guard value.count <= 11, let number = Self.canonicalInteger(value), let short = Int32(exactly: number) else {
             return rawString(value)
@@ -73,7 +73,7 @@ struct PieceWriter {
         }
     }
 
-    /// A string of `compression_mode` 1: LZF when it is longer than 20 bytes and gets shorter.
+    /// A string in `compression_mode` 1: compressed with LZF if it is longer than 20 bytes and gets shorter.
     mutating func lzfString(_ value: [UInt8]) {
         guard value.count > 20, let compressed = LZFCompressor.compress(value) else { return string(value) }
         byte(0xC3)
@@ -82,7 +82,7 @@ struct PieceWriter {
         bytes += compressed
     }
 
-    /// The number whose decimal text `text` is, without a plus sign, leading zeros or `-0`.
+    /// Returns the number whose canonical decimal text is `text`: without a plus sign, leading zeros or `-0`.
     static func canonicalInteger(_ text: [UInt8]) -> Int64? {
         guard let first = text.first, text.count <= 20 else { return nil }
         let isNegative = first == UInt8(ascii: "-")
@@ -147,7 +147,7 @@ struct ListpackWriter {
         backLength(of: entries.count - start)
     }
 
-    /// The size of an entry, seven bits a byte, to be read backwards.
+    /// Writes the size of an entry with seven bits per byte, to be read backwards.
     private mutating func backLength(of size: Int) {
         switch size {
         case ...127: entries.byte(UInt8(size))

@@ -1,18 +1,19 @@
 import Foundation
 
-/// What a real master once sent, byte for byte: a folder with `flow-N.full`, `flow-N.stable` and `handshake.json`.
+/// The recorded bytes of a real master: a folder with `flow-N.full`, `flow-N.stable` and `handshake.json`.
 package struct Recording: Sendable {
-    /// One flow of it.
+    /// One recorded flow.
     package struct Flow: Sendable {
-        /// From the header up to where STARTSTABLE is waited for.
+        /// The bytes from the header to the point at which the master waits for STARTSTABLE.
         package let beforeStable: [UInt8]
-        /// From there to the end of the EOF token.
+        /// The bytes from that point to the end of the EOF token.
         package let tail: [UInt8]
-        /// What followed until the replica left.
+        /// The stable stream until the replica left.
         package let stable: [UInt8]
         /// The last 40 bytes of the full sync.
         package let token: String
-        /// The LSN of the first record of `stable`; `nil` when it is in a compressed blob and nothing followed.
+        /// The LSN of the first record of `stable`; `nil` if JOURNAL_OFFSET is in a compressed blob and `stable` has no
+        /// LSN record.
         package let offset: UInt64?
         /// The records of `stable`, each with the SELECT before it, for partial sync.
         let records: [[UInt8]]
@@ -70,13 +71,13 @@ package struct Recording: Sendable {
 
 extension Recording.Flow {
     private static let tokenBytes = 40
-    /// EOF and its checksum.
+    /// The size of EOF and its checksum.
     private static let endBytes = 9
 
     /// Splits a recorded full sync where the master waited for STARTSTABLE.
     ///
-    /// That is after FULLSYNC_END when only JOURNAL_OFFSET and EOF follow it in plain bytes. When journal blobs follow,
-    /// or a compressed blob holds them, everything before EOF goes out early: the client sends STARTSTABLE later anyway.
+    /// It splits after FULLSYNC_END if only JOURNAL_OFFSET and EOF follow in plain bytes. If journal blobs follow, or a
+    /// compressed blob holds these opcodes, everything before EOF is sent early: the client sends STARTSTABLE later anyway.
     package init(full: [UInt8], stable: [UInt8]) throws {
         let end = full.count - Self.tokenBytes - Self.endBytes
         guard end > 18, full[end] == 0xFF, full[(end + 1)..<(end + 9)].allSatisfy({ $0 == 0 }) else {
@@ -98,8 +99,8 @@ extension Recording.Flow {
             ? full[(offsetStart + 1)..<end].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) } : scan.firstLSN
     }
 
-    /// The records of a stable part, each with the SELECT before it, LSN records left out; and the LSN of the first one,
-    /// as the first LSN record gives it.
+    /// Returns the records of a stable part, each with the SELECT before it and without LSN records, and the LSN of the
+    /// first one, derived from the first LSN record.
     private static func scan(_ stable: [UInt8]) throws -> (records: [[UInt8]], firstLSN: UInt64?) {
         var records: [[UInt8]] = []
         var firstLSN: UInt64?

@@ -1,4 +1,4 @@
-/// One `REPLCONF` of a main connection or of a flow (Protocol 1, 4.5).
+/// Executes one `REPLCONF` of a main connection or of a flow (Protocol 1, 4.5).
 struct ReplconfCommand {
     let core: MasterCore
     let request: Request
@@ -11,7 +11,7 @@ struct ReplconfCommand {
         for index in stride(from: 0, to: arguments.count, by: 2) {
             switch request.keyword(index) {
             case "CAPA":
-                // One pair alone makes a session; the value is compared as it is.
+                // Only a single pair opens a session; the value is case-sensitive.
                 if arguments.count == 2, request.text(1) == "dragonfly" { return openSession() }
             case "LISTENING-PORT":
                 guard let port = request.integer(index + 1), (0...65535).contains(port) else {
@@ -54,14 +54,15 @@ struct ReplconfCommand {
         return .array(elements)
     }
 
-    /// What a flow's connection may carry: `REPLCONF ACK` once it is stable. `nil`: an ordinary command.
+    /// Executes `REPLCONF ACK`, the only command that a flow's connection may carry, once it is stable; `nil` for every
+    /// other command.
     func execute(on flow: Flow) -> Reply? {
         guard request.name == "REPLCONF", request.keyword(0) == "ACK", request.arguments.count == 2 else { return nil }
         // A server that has become a replica refuses every REPLCONF, on a flow too.
         if core.isReplica { return ErrorText.replicaOfReplica }
         guard let lsn = request.text(1).flatMap({ UInt64($0) }) else { return .nothing }
         connection.observation.acknowledgements.append(Acknowledgement(lsn: lsn, time: core.now))
-        // After the session's end, on its way while the master hung up.
+        // The session has ended; the ACK was in flight when the master hung up.
         guard connection.session != nil else { return .nothing }
         if flow.phase != .stable {
             core.violations.append("ACK \(lsn) before \(connection.label) is stable")

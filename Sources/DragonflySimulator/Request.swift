@@ -1,7 +1,7 @@
-/// A command as it came in: its name in upper case and its arguments as bytes.
+/// A received command: its name in upper case and its arguments as bytes.
 struct Request {
     let name: String
-    /// After the name.
+    /// The arguments, without the name.
     let arguments: [[UInt8]]
 
     /// The argument as text, in upper case: for sub-commands and options.
@@ -26,11 +26,11 @@ struct Request {
     }
 }
 
-/// Cuts what a client sends into requests: RESP arrays of bulk strings, or inline lines as a Dragonfly replica sends them.
+/// Parses a client's bytes into requests: RESP arrays of bulk strings, or inline lines as a Dragonfly replica sends them.
 struct RequestParser {
     private var bytes: [UInt8] = []
     private var offset = 0
-    /// The client sent what is no request; nothing more is parsed.
+    /// The client sent something that is not a request; nothing more is parsed.
     private(set) var isBroken = false
 
     private static let maximumArguments: Int64 = 1 << 20
@@ -91,7 +91,7 @@ struct RequestParser {
         return words
     }
 
-    /// The number after a type byte, its line end consumed.
+    /// Parses the number after a type byte and consumes the line end.
     private mutating func header() -> Int64? {
         guard let end = lineEnd() else { return nil }
         var value: Int64 = 0

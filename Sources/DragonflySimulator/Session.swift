@@ -1,4 +1,5 @@
-/// One replication attempt: made by `capa dragonfly`, named `SYNC<n>`, gone when any of its connections ends.
+/// One replication session: `capa dragonfly` opens it, its name is `SYNC<n>`, and the end of any of its connections
+/// ends it.
 final class Session {
     enum State: String {
         case preparation, fullSync = "full_sync", stable = "online", cancelled
@@ -12,7 +13,7 @@ final class Session {
     let shownAddress: String
     var clientVersion: Int64?
     var clientID: String?
-    /// STARTSTABLE is being executed: `+OK` waits until every flow's end of the full sync is with the kernel.
+    /// STARTSTABLE is being executed; `+OK` waits until the kernel has the end of every flow's full sync.
     var isStartingStable = false
 
     init(number: Int, main: Connection, shardCount: Int) {
@@ -40,16 +41,16 @@ final class Flow {
 
     let shard: Int
     let connection: Connection
-    /// The LSN that a PARTIAL flow goes on from; `nil`: FULL.
+    /// The LSN from which a PARTIAL flow continues; `nil` for FULL.
     let start: UInt64?
     let token: String
     var phase = Phase.idle
     var snapshot: (any SnapshotSource)?
-    /// STARTSTABLE came before the snapshot's end: the rest of it comes first.
+    /// STARTSTABLE has come: the flow ends its full sync as soon as the snapshot has ended.
     var endsWhenSnapshotDoes = false
-    /// The connection's stream bytes at FULLSYNC_END's end.
+    /// The stream offset after FULLSYNC_END; `nil` until it is queued.
     var endOffset: Int?
-    /// The connection's stream bytes at the EOF token's end.
+    /// The stream offset after the EOF token; `nil` until it is queued.
     var tailOffset: Int?
     /// The lowest LSN that may be acknowledged.
     var firstLSN: UInt64 = 0
@@ -63,7 +64,7 @@ final class Flow {
         self.token = token
     }
 
-    /// Asks the snapshot for the next piece. `false`: there is none for now.
+    /// Queues the next piece of the snapshot; `false` if there is none for now.
     func pull() -> Bool {
         guard phase == .fullSync, let snapshot, let piece = snapshot.next() else { return false }
         connection.queue(piece)
@@ -77,9 +78,10 @@ final class Flow {
     /// The EOF token has been written to the socket.
     var hasWrittenTail: Bool { tailOffset.map { connection.observation.streamBytesSent >= $0 } ?? false }
 
-    /// Queues a record of the shard's journal in the form of the phase.
+    /// Queues a record of the shard's journal in the form that the phase requires.
     ///
-    /// - Parameter lsnInterval: an LSN record follows when none was sent for so long; the first record is followed by one.
+    /// - Parameter lsnInterval: an LSN record follows if the last one is older than this; it always follows the first
+    ///   record.
     func write(record: [UInt8], lsn: UInt64, keys: [DatabaseKey], now: ContinuousClock.Instant, lsnInterval: Duration) {
         switch phase {
         case .idle: break

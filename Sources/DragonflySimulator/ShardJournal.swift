@@ -1,9 +1,9 @@
 /// The journal of one shard: the next LSN and the last records, for partial sync (Protocol 2.6 and 4.4).
 struct ShardJournal {
-    /// It starts with the first `DFLY FLOW` after the master's start and then stays on.
+    /// The journal starts with the first `DFLY FLOW` after the master's start and then stays on.
     var isActive = false
     private(set) var next: UInt64 = 1
-    /// The last records, oldest first, from `first` on; `ring[head]` is the oldest one kept.
+    /// The last records, in a ring; `ring[head]` is the oldest one once the ring is full.
     private var ring: [[UInt8]] = []
     private var head = 0
     private let capacity: Int
@@ -13,7 +13,7 @@ struct ShardJournal {
     /// The LSN of the oldest record kept; `next` when there is none.
     var oldest: UInt64 { next - UInt64(ring.count) }
 
-    /// Takes a record and answers its LSN.
+    /// Appends a record and returns its LSN.
     mutating func append(_ record: [UInt8]) -> UInt64 {
         if ring.count < capacity {
             ring.append(record)
@@ -43,7 +43,7 @@ struct ShardJournal {
         head = 0
     }
 
-    /// A takeover's or a restart's loss of the buffer: only the exact next LSN can be continued from.
+    /// Drops the records, as a takeover or a restart does: a flow can continue only from exactly the next LSN.
     mutating func forgetRecords() {
         ring = []
         head = 0

@@ -2,11 +2,10 @@ import Synchronization
 
 /// A master that speaks the Dragonfly replication protocol on 127.0.0.1, for tests, the demo and benches.
 ///
-/// It serves a `DataSet` to any number of replicas, misbehaves on request, and reports what it saw of its peers. What would
-/// damage or kill a real master is kept in `violations`, which tests assert to be empty.
+/// It serves a `DataSet` to any number of replicas, misbehaves on request, and reports what it saw of its peers. It
+/// records every action of a peer that would damage or crash a real master in `violations`, which tests assert to be empty.
 ///
-/// One thread serves all sockets. Every member may be called from any thread; after `stop()` what was seen can still be
-/// looked at.
+/// One thread serves all sockets. Every member may be called from any thread. Observations stay readable after `stop()`.
 package final class SimulatedMaster: Sendable {
     private let loop: EventLoop
     private let lifetime = Lifetime()
@@ -31,7 +30,7 @@ package final class SimulatedMaster: Sendable {
         try self.init(.recording(recording), options: options)
     }
 
-    /// Begins to serve and answers the port.
+    /// Starts to serve and returns the port.
     @discardableResult
     package func start() throws -> UInt16 {
         if lifetime.begin() { try loop.start() }
@@ -49,7 +48,7 @@ package final class SimulatedMaster: Sendable {
 
     // MARK: What was seen
 
-    /// What a peer did that a real master would not take well, in order.
+    /// The peers' actions that would harm a real master, in order.
     package var violations: [String] { loop.look { $0.violations } }
 
     /// Every connection so far, in the order in which they were accepted.
@@ -81,7 +80,7 @@ package final class SimulatedMaster: Sendable {
     /// The LSN that the next record of each shard gets.
     package var nextLSNs: [UInt64] { loop.look { $0.journals.map(\.next) } }
 
-    /// The states of the sessions that live, as INFO shows them: `preparation`, `full_sync`, `online`.
+    /// The states of the live sessions, as INFO shows them: `preparation`, `full_sync`, `online`.
     package var sessionStates: [String] { loop.look { $0.sessions.map(\.state.rawValue) } }
 
     /// Sessions made by `capa dragonfly` so far.
@@ -102,7 +101,7 @@ package final class SimulatedMaster: Sendable {
     /// The longest time for which the master's own clients had to wait for a flow.
     package var longestBlockedWriters: Duration { loop.look { $0.longestBlockedWriters } }
 
-    /// Waits until `condition` holds, looking each millisecond. `false`: it did not within `limit`.
+    /// Waits until `condition` holds, checking it every millisecond; `false` if it does not hold within `limit`.
     package func becomes(
         within limit: Duration = .seconds(10), _ condition: (SimulatedMaster) -> Bool
     ) async throws -> Bool {
@@ -116,7 +115,7 @@ package final class SimulatedMaster: Sendable {
 
     // MARK: What it is asked to do
 
-    /// Sets how a place misbehaves, on its connections of now and of later.
+    /// Sets the faults of a place for its current and its later connections.
     package func setFaults(_ faults: Faults, on place: ConnectionPlace) {
         loop.withCore { core in
             core.faults[place] = faults
@@ -129,14 +128,15 @@ package final class SimulatedMaster: Sendable {
     /// Refuses commands from now on.
     package func refuse(_ refusals: [Refusal]) { loop.withCore { $0.refusals += refusals } }
 
-    /// Lets the stalled connections of a place go on.
+    /// Resumes the stalled connections of a place.
     package func resume(_ place: ConnectionPlace) {
         loop.withCore { core in
             for connection in core.connections where connection.place == place { connection.isStalled = false }
         }
     }
 
-    /// Journals records in a shard: JOURNAL_BLOBs of a full sync, plain records of a stable flow.
+    /// Journals records in a shard. Flows get them as JOURNAL_BLOBs during the full sync, and as plain records once
+    /// they are stable.
     package func send(journal commands: [JournalEntry], flow shard: Int) {
         loop.withCore { core in
             core.journals[shard].isActive = true
@@ -148,39 +148,40 @@ package final class SimulatedMaster: Sendable {
     /// Sends bytes as they are on every live flow of a shard.
     package func send(raw bytes: [UInt8], flow shard: Int) { loop.withCore { $0.send(raw: bytes, shard: shard) } }
 
-    /// Ends every session as a master does that changes its role: FIN on all flows.
+    /// Ends every session with FIN on all flows, as a master does when its role changes.
     package func endSessions() { loop.withCore { core in core.sessions.forEach(core.cancel) } }
 
-    /// Cuts a place's connections of the sessions that live, which ends these; later connections are left alone.
+    /// Closes the connections that live sessions have in a place, which ends these sessions; later connections are not
+    /// affected.
     package func cut(_ place: ConnectionPlace, byReset: Bool) {
         loop.withCore { core in
             for connection in core.connections {
                 guard let session = connection.session, connection.place == place else { continue }
-                // Closed at once: what the client is sending meanwhile is not executed any more.
+                // Closes at once, so that requests that the client is still sending are not executed.
                 connection.close(byReset: byReset)
                 core.cancel(session)
             }
         }
     }
 
-    /// Loses the partial-sync buffers: only a replica that missed nothing goes on.
+    /// Drops the partial-sync buffers: only a replica that missed no record can continue.
     package func forgetBacklog() {
         loop.withCore { core in
             for shard in core.journals.indices { core.journals[shard].forgetRecords() }
         }
     }
 
-    /// While `body` runs, journal records are numbered and kept, and sent to nobody.
+    /// Runs `body`; meanwhile, journal records get LSNs and are kept, but are not sent.
     package func withholdingRecords(_ body: () -> Void) {
         loop.withCore { $0.withholdsRecords = true }
         body()
         loop.withCore { $0.withholdsRecords = false }
     }
 
-    /// Loads a data set as DFLY LOAD and DEBUG RELOAD do: FLUSHALL is journalled, though no client has called it, and what
-    /// `body` brings leaves no records.
+    /// Loads a data set as DFLY LOAD and DEBUG RELOAD do: journals FLUSHALL, although no client called it, and journals
+    /// none of the keys that `body` adds.
     ///
-    /// - Parameter flushes: `false` as for `DFLY LOAD ... APPEND`: what was there stays.
+    /// - Parameter flushes: `false` keeps the existing keys, as `DFLY LOAD ... APPEND` does.
     package func load(flushes: Bool = true, _ body: () -> Void) {
         if flushes { loop.withCore { $0.flush("FLUSHALL") } }
         loop.withCore { ($0.isJournalSilent, $0.isLoading) = (true, true) }
@@ -188,7 +189,7 @@ package final class SimulatedMaster: Sendable {
         loop.withCore { ($0.isJournalSilent, $0.isLoading) = (false, false) }
     }
 
-    /// DEBUG RELOAD: the same keys, loaded from a file.
+    /// Simulates DEBUG RELOAD: journals FLUSHALL and has the same keys afterwards, as if loaded from a file.
     package func reload() {
         loop.withCore { core in
             let kept = core.store?.shards
@@ -197,21 +198,21 @@ package final class SimulatedMaster: Sendable {
         }
     }
 
-    /// REPLICAOF of another server: it is emptied, and `body` brings what its master has.
+    /// Simulates REPLICAOF another server: this server is emptied, and `body` adds the keys of its new master.
     package func becomeReplica(_ body: () -> Void = {}) {
         loop.withCore { core in
             core.calls["replicaof", default: 0] += 1
             core.isReplica = true
-            // Its own journal has it as a command of the link to its master.
+            // The link to the new master executes FLUSHALL as a command, so commandstats counts it.
             core.calls["flushall", default: 0] += 1
         }
         load(body)
     }
 
-    /// CONFIG RESETSTAT.
+    /// Simulates CONFIG RESETSTAT.
     package func forgetCalls() { loop.withCore { $0.calls = [:] } }
 
-    /// REPLICAOF NO ONE.
+    /// Simulates REPLICAOF NO ONE.
     package func promote() {
         loop.withCore { core in
             core.calls["replicaof", default: 0] += 1
@@ -219,7 +220,7 @@ package final class SimulatedMaster: Sendable {
         }
     }
 
-    /// What a new process on the same port would be: connections closed, another replication id, LSNs from 1.
+    /// Simulates a new process on the same port: closed connections, a new replication id, LSNs from 1.
     package func restart() { loop.withCore { $0.restart() } }
 
     /// Executes a command on the live key space as a client would.
@@ -239,7 +240,7 @@ package final class SimulatedMaster: Sendable {
     }
 }
 
-/// Started once, stopped once.
+/// Makes sure that the event loop starts and stops only once.
 private final class Lifetime: Sendable {
     private let state = Atomic(0)
 

@@ -1,4 +1,4 @@
-/// Makes the source of one flow's full sync out of what the master serves.
+/// Creates the source of one flow's full sync from the master's data.
 struct SnapshotFactory {
     let options: MasterOptions
     let dataSet: DataSet
@@ -35,7 +35,7 @@ struct SnapshotFactory {
         return PreparedSnapshot(pieces: [bytes], recordedTail: tail)
     }
 
-    /// `shard-id` is followed by an 8-bit number.
+    /// Changes the AUX field `shard-id`, whose value is an 8-bit number.
     private static func changeShardID(_ header: inout [UInt8]) {
         let name = Array("shard-id".utf8)
         let limit = min(header.count, 4096) - name.count - 1

@@ -6,20 +6,20 @@ struct DatabaseKey: Hashable {
     let key: [UInt8]
 }
 
-/// What one flow carries from `DFLY SYNC` to FULLSYNC_END, and the writes of that time.
+/// The bytes of one flow from `DFLY SYNC` to FULLSYNC_END, together with the journal records of that time.
 ///
-/// Owned by the flow that serves it; pieces are asked for as the socket takes them.
+/// Owned by the flow that serves it. The flow asks for pieces as the socket takes them.
 protocol SnapshotSource: AnyObject {
-    /// FULLSYNC_END is in a piece that has been given out.
+    /// `next()` has returned the piece with FULLSYNC_END.
     var hasEnded: Bool { get }
 
     /// The next piece; `nil` when there is none for now.
     func next() -> [UInt8]?
 
-    /// Takes a journal record of the shard, written while the flow is not stable yet.
+    /// Takes a journal record of the shard that was written before the flow is stable.
     func write(record: [UInt8], keys: [DatabaseKey])
 
-    /// What STARTSTABLE brings: pending records, JOURNAL_OFFSET, EOF and the token.
+    /// Returns the bytes after STARTSTABLE: pending records, JOURNAL_OFFSET, EOF and the token.
     func tail(offset: UInt64, token: String) -> [[UInt8]]
 }
 
@@ -71,17 +71,17 @@ enum SnapshotFrame {
     static func eof(token: String) -> [UInt8] { [0xFF, 0, 0, 0, 0, 0, 0, 0, 0] + Array(token.utf8) }
 }
 
-/// A full sync whose pieces are ready: a recording, or a data set encoded beforehand.
+/// A full sync whose pieces are ready: a recording, or a data set encoded in advance.
 ///
-/// Records of the journal are put after the piece that is being given out, so pieces end where an opcode may be.
+/// Journal records are sent after the current piece, so every piece ends at an opcode boundary.
 final class PreparedSnapshot: SnapshotSource {
     private var pieces: [[UInt8]]
     private var index = 0
     private var records: [[UInt8]] = []
-    /// A recording's own last bytes; they are used for whatever JOURNAL_OFFSET and token are asked for.
+    /// The tail of a recording; it is sent instead of the requested JOURNAL_OFFSET and token.
     private let recordedTail: [UInt8]?
 
-    /// - Parameter pieces: up to FULLSYNC_END, that included.
+    /// - Parameter pieces: the bytes up to and including FULLSYNC_END.
     init(pieces: [[UInt8]], recordedTail: [UInt8]? = nil) {
         self.pieces = pieces
         self.recordedTail = recordedTail

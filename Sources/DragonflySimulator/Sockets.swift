@@ -15,7 +15,7 @@ package struct SocketError: Error, CustomStringConvertible {
 
 /// The few socket calls that the simulator needs, on non-blocking descriptors.
 enum Sockets {
-    /// What one `send` or `recv` came to.
+    /// The result of one `send` or `recv`.
     enum Transfer {
         case moved(Int)
         case wouldBlock
@@ -24,10 +24,10 @@ enum Sockets {
         case failed(Int32)
     }
 
-    /// The states of `TCP_INFO` that matter here (`TCP_CLOSE` of `<netinet/tcp.h>`).
+    /// The only state of `TCP_INFO` that matters here (`TCP_CLOSE` of `<netinet/tcp.h>`).
     static let closedState: UInt8 = 7
 
-    /// A listener on 127.0.0.1; `port` 0 picks a free one.
+    /// Opens a listener on 127.0.0.1 or on all addresses; `port` 0 picks a free port.
     static func listen(port: UInt16, onAllAddresses: Bool) throws -> (descriptor: Int32, port: UInt16) {
         let descriptor = socket(
             AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
@@ -52,7 +52,7 @@ enum Sockets {
         return (descriptor, UInt16(bigEndian: address.sin_port))
     }
 
-    /// The next connection that waits, or `nil`.
+    /// Accepts the next pending connection; `nil` if there is none.
     static func accept(_ listener: Int32) -> Int32? {
         while true {
             let descriptor = Glibc.accept(listener, nil, nil)
@@ -65,7 +65,7 @@ enum Sockets {
         }
     }
 
-    /// The port at the other end; 0 when it is gone already.
+    /// The peer's port; 0 if the peer is already gone.
     static func peerPort(_ descriptor: Int32) -> UInt16 {
         var address = sockaddr_in()
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
@@ -94,13 +94,13 @@ enum Sockets {
         }
     }
 
-    /// Bytes that the kernel holds because the peer's kernel has not taken them yet.
+    /// Bytes that the kernel holds because the peer's kernel has not acknowledged them yet.
     static func unacknowledged(_ descriptor: Int32) -> Int {
         var count: Int32 = 0
         return ioctl(descriptor, UInt(TIOCOUTQ), &count) == 0 ? Int(count) : 0
     }
 
-    /// The pending error of the socket, 0 for none; reading it takes it away.
+    /// The pending error of the socket, 0 for none; reading it clears it.
     static func pendingError(_ descriptor: Int32) -> Int32 {
         var code: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
@@ -119,7 +119,7 @@ enum Sockets {
     /// Ends our direction: the peer sees FIN after what was sent.
     static func finish(_ descriptor: Int32) { shutdown(descriptor, Int32(SHUT_WR)) }
 
-    /// Closes with RST: what was not delivered is thrown away.
+    /// Closes with RST; undelivered bytes are discarded.
     static func reset(_ descriptor: Int32) {
         set(descriptor, SOL_SOCKET, SO_LINGER, linger(l_onoff: 1, l_linger: 0))
         close(descriptor)

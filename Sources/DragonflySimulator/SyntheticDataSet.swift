@@ -1,11 +1,12 @@
 import Base
 
-/// Generated keys: the same seed gives the same keys and values on every machine, each by its index.
+/// A set of generated keys. The same seed and index give the same key and value on every machine.
 package struct SyntheticDataSet: Sendable {
     package enum Shape: String, Sendable, CaseIterable {
         /// `key:<n>` with a string of `valueBytes`.
         case string
-        /// String, list, set, hash, zset and stream in turn; a collection has `elements` of a tenth of `valueBytes`.
+        /// String, list, set, hash, zset and stream in turn; a collection has `elements` elements, each a tenth of
+        /// `valueBytes`.
         case mixed
     }
 
@@ -26,7 +27,7 @@ package struct SyntheticDataSet: Sendable {
     package var expiringShare = 0.0
     /// The share of hashes and sets whose members have expiries of their own (types 31 and 32).
     package var expiringMemberShare = 0.0
-    /// Values that are never in memory whole, after the others.
+    /// Values that are generated while they are sent, in addition to `keys`; they are never whole in memory.
     package var largeValues: [LargeValue] = []
     package var seed: UInt64 = 1
 
@@ -48,7 +49,7 @@ package struct SyntheticDataSet: Sendable {
         package let value: Value
     }
 
-    /// The key of an index; cheap, so that a key's shard is known before its value is made.
+    /// Returns the key at an index. This is cheap, so that a key's shard is known before its value is generated.
     package func key(at index: Int) -> [UInt8] {
         switch shape {
         case .string: Array("key:\(index)".utf8)

@@ -6,11 +6,11 @@ package enum Value: Sendable, Equatable {
     case hash([[UInt8]: [UInt8]])
     case zset([[UInt8]: Double])
     case stream(StreamValue)
-    /// A hash with the Unix seconds at which fields end; `nil`: never.
+    /// A hash whose fields have an expiry in Unix seconds; `nil` if a field does not expire.
     case expiringHash([[UInt8]: ExpiringField])
-    /// A set with the Unix seconds at which members end; `nil`: never.
+    /// A set whose members have an expiry in Unix seconds; `nil` if a member does not expire.
     case expiringSet([[UInt8]: Int64?])
-    /// What is in it nobody reads.
+    /// A Bloom filter; nobody reads its contents.
     case bloomFilter
 
     package struct ExpiringField: Sendable, Equatable {
@@ -18,7 +18,7 @@ package enum Value: Sendable, Equatable {
         package let expiresAtSeconds: Int64?
     }
 
-    /// As TYPE names it.
+    /// The name that TYPE returns.
     package var typeName: String {
         switch self {
         case .string: "string"
@@ -31,7 +31,7 @@ package enum Value: Sendable, Equatable {
         }
     }
 
-    /// A collection without elements is deleted by the command that emptied it; a stream is not.
+    /// Whether this is an empty collection, which the command that emptied it deletes; an empty stream stays.
     var isEmptyCollection: Bool {
         switch self {
         case .string, .stream, .bloomFilter: false
@@ -80,7 +80,7 @@ extension StreamValue {
             self.sequence = sequence
         }
 
-        /// From `ms-seq`, or `ms` with the sequence that is missing.
+        /// Parses `ms-seq`, or `ms` alone with `missingSequence` as its sequence.
         init?(_ text: String, missingSequence: UInt64 = 0) {
             let parts = text.split(separator: "-", maxSplits: 1).map { UInt64($0) }
             guard let first = parts.first, let milliseconds = first else { return nil }

@@ -17,7 +17,7 @@ struct ValueEncoder {
 
     init(compression: Compression) { self.compression = compression }
 
-    /// Writes the body of `value` and answers its type.
+    /// Writes the body of `value` and returns its type.
     mutating func encode(_ value: Value) -> UInt8 {
         switch value {
         case .string(let bytes):
@@ -55,7 +55,7 @@ struct ValueEncoder {
         }
     }
 
-    /// One empty filter of 64 bytes, that grows by 2 and errs once in 200 (Protocol 3.7.5).
+    /// Writes one empty filter of 64 bytes with growth factor 2 and an error rate of 0.005 (Protocol 3.7.5).
     private mutating func bloomFilter() {
         writer.length(0)
         writer.littleEndian(2.0.bitPattern)
@@ -70,7 +70,7 @@ struct ValueEncoder {
         if compression == .lzf { writer.lzfString(bytes) } else { writer.string(bytes) }
     }
 
-    /// A listpack or an intset: never a number, LZF in mode 1.
+    /// Writes a listpack or an intset: never as an integer, with LZF in `compression_mode` 1.
     private mutating func data(_ bytes: [UInt8]) {
         if compression == .lzf { writer.lzfString(bytes) } else { writer.rawString(bytes) }
     }
@@ -259,7 +259,7 @@ enum StreamNodes {
 }
 
 extension [[UInt8]: Double] {
-    /// Members as ZRANGE gives them.
+    /// The members in the order of ZRANGE.
     var sortedByScore: [(member: [UInt8], score: Double)] {
         map { (member: $0.key, score: $0.value) }.sorted {
             $0.score != $1.score ? $0.score < $1.score : $0.member.lexicographicallyPrecedes($1.member)
@@ -267,8 +267,8 @@ extension [[UInt8]: Double] {
     }
 }
 
-/// Numbers as Dragonfly writes them: the shortest digits that give the double back, an exponent from 1e21 on and below
-/// 1e-6 only.
+/// Formats numbers as Dragonfly does: the shortest digits that give the same double again, with an exponent only from
+/// 1e21 on and below 1e-6.
 enum ScoreText {
     static func text(_ score: Double) -> String {
         if score.isInfinite { return score < 0 ? "-inf" : "inf" }
@@ -276,7 +276,7 @@ enum ScoreText {
         let parts = score.magnitude.description.split(separator: "e")
         let mantissa = parts[0].split(separator: ".")
         var digits = String(mantissa[0]) + (mantissa.count > 1 ? String(mantissa[1]) : "")
-        // The place of the decimal point after the first digit, as a power of ten.
+        // The power of ten of the first digit.
         var exponent = mantissa[0].count - 1 + (parts.count > 1 ? Int(parts[1]) ?? 0 : 0)
         while digits.first == "0" {
             digits.removeFirst()

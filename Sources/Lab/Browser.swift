@@ -2,9 +2,9 @@ import Foundation
 
 /// A headless Chromium with one page, driven over its debugging port.
 ///
-/// Blocking. What it logs goes to a file of its folder, where its profile is too.
+/// All calls block. Chromium's log and its profile are in a temporary folder.
 package final class Browser {
-    /// Where Debian's package has put it; `nil`: it is not installed.
+    /// The path at which Debian's package installs Chromium; `nil` if it is not installed.
     package static var path: String? {
         ["/usr/bin/chromium", "/usr/bin/chromium-browser"].first { FileManager.default.isExecutableFile(atPath: $0) }
     }
@@ -14,7 +14,7 @@ package final class Browser {
     private let socket: WebSocket
     private var number = 0
 
-    /// - Parameter isDark: the colour scheme that the page is asked for.
+    /// - Parameter isDark: whether the page is asked for its dark colour scheme.
     package init(_ path: String, width: Int = 1200, height: Int = 1000, isDark: Bool = false) throws {
         let folder = try TemporaryFolder("browser")
         process = try ChildProcess(
@@ -25,7 +25,7 @@ package final class Browser {
                 "--user-data-dir=\(folder.path)", "--window-size=\(width),\(height)", "about:blank",
             ], output: folder.file("output"), error: folder.file("log"))
         self.folder = folder
-        // Its first line is the port.
+        // The first line of the file is the port.
         let portFile = folder.file("DevToolsActivePort")
         try wait(until: "Chromium has a debugging port") { [process] in
             if !process.isRunning { throw LabError("Chromium has ended:\n\(process.outputTail(lines: 20))") }
@@ -66,7 +66,7 @@ package final class Browser {
 
     package func open(_ url: String) throws { try call("Page.navigate", ["url": url]) }
 
-    /// A viewport of another size, such as a phone's.
+    /// Changes the size of the viewport, for example to that of a phone.
     package func resize(width: Int, height: Int) throws {
         try call(
             "Emulation.setDeviceMetricsOverride",
@@ -80,12 +80,12 @@ package final class Browser {
         return (result["result"] as? [String: Any])?["value"] as? String ?? ""
     }
 
-    /// What the element with this id says.
+    /// The text of the element with this id.
     package func text(_ id: String) throws -> String {
         try evaluate("document.getElementById('\(id)')?.textContent ?? ''")
     }
 
-    /// A picture of the whole page, as PNG.
+    /// Saves a picture of the whole page as PNG.
     package func screenshot(to path: String) throws {
         let result = try call("Page.captureScreenshot", ["format": "png", "captureBeyondViewport": true])
         guard let data = (result["data"] as? String).flatMap({ Data(base64Encoded: $0) }) else {
@@ -97,7 +97,7 @@ package final class Browser {
     }
 }
 
-/// A client of RFC 6455, as far as a debugging port needs one: text frames of any length.
+/// A client of RFC 6455 for text frames of any length, which is all that a debugging port needs.
 private final class WebSocket {
     private let client: HTTPClient
     private var input: [UInt8] = []
@@ -125,7 +125,7 @@ private final class WebSocket {
 
     private func need(_ count: Int) throws { while input.count < count { try more() } }
 
-    /// Masked, as a client's frames must be, with the mask that changes nothing.
+    /// Sends a text frame. It is masked, as a client's frames must be, with a mask of zeros, which changes nothing.
     func send(_ text: String) throws {
         let body = Array(text.utf8)
         var frame: [UInt8] = [0x81]
@@ -141,7 +141,7 @@ private final class WebSocket {
         guard client.write(frame + body) else { throw LabError("Chromium has closed the debugging port") }
     }
 
-    /// The next message.
+    /// Receives the next message.
     func receive() throws -> String {
         var message: [UInt8] = []
         while true {

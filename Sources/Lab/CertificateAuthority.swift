@@ -1,20 +1,20 @@
 import COpenSSL
 import Foundation
 
-/// A certificate and its private key, as files in PEM form, which go with the last owner.
+/// A certificate and its private key in PEM files, which are removed with their last owner.
 package struct CertificateFiles: Sendable {
     fileprivate let folder: TemporaryFolder
     package let certificate: String
     package let key: String
 }
 
-/// An authority of our own that issues certificates for servers and clients on this machine.
+/// A certificate authority that issues certificates for servers and clients on this machine.
 package final class CertificateAuthority {
     private let folder: TemporaryFolder
     private let name: String
     private let pair: Pair
     private var issued = 0
-    /// The authority's own certificate.
+    /// The file with the authority's own certificate.
     package let file: String
 
     /// A certificate in memory, with its key.
@@ -35,7 +35,7 @@ package final class CertificateAuthority {
         }
     }
 
-    /// - Parameter seconds: when its own certificate is valid, from now.
+    /// - Parameter seconds: the validity of its own certificate, in seconds from now.
     package init(_ name: String = "df2redis lab CA", seconds: ClosedRange<Int> = -3600...86_400) throws {
         folder = try TemporaryFolder("certificates")
         self.name = name
@@ -48,10 +48,10 @@ package final class CertificateAuthority {
     /// Issues a certificate.
     ///
     /// - Parameters:
-    ///   - names: what it is for, as `openssl` writes it.
-    ///   - seconds: when it is valid, from now.
-    ///   - isSelfSigned: by itself, and not by the authority.
-    ///   - passphrase: what protects its key.
+    ///   - names: its subject alternative names, in the syntax of `openssl`.
+    ///   - seconds: its validity, in seconds from now.
+    ///   - isSelfSigned: signs it with its own key instead of the authority's.
+    ///   - passphrase: encrypts its key.
     package func issue(
         _ subject: String = "server", names: String = "IP:127.0.0.1,DNS:localhost",
         seconds: ClosedRange<Int> = -3600...86_400, isSelfSigned: Bool = false, passphrase: String? = nil

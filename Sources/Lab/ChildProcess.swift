@@ -1,9 +1,9 @@
 import Foundation
 
-/// A program that we started: its output in files, its end, and what it used.
+/// A program that this process started: its output in files, its end and its resource usage.
 ///
-/// Only the process we started is ever signalled, by its id, and only while it has not been waited for: the id cannot
-/// belong to somebody else. A process still running when its owner lets go is killed.
+/// Signals go only to the started process, by its id, and only before it has been waited for, so the id cannot belong
+/// to another process. A process that still runs when its owner releases it is killed.
 package final class ChildProcess {
     /// How a process ended.
     package enum End: Equatable, Sendable {
@@ -11,30 +11,31 @@ package final class ChildProcess {
         case signalled(Int32)
     }
 
-    /// What a process has used so far, or in all once it has ended.
+    /// The resources that a process has used so far, or in total once it has ended.
     package struct Usage: Sendable {
         package var cpuSeconds: Double
         package var peakResidentBytes: Int
-        /// Voluntary and involuntary ones of all threads; 0 while the process runs.
+        /// Voluntary and involuntary switches of all threads; 0 while the process runs.
         package var contextSwitches = 0
     }
 
     package let name: String
     package let pid: Int32
-    /// The file that holds what the process printed; `errorPath` is the same when both go to one file.
+    /// The file with the process's standard output; `errorPath` is the same file if both outputs go to one.
     package let outputPath: String
     package let errorPath: String
     package let started = ContinuousClock.now
     private var ended: (end: End, usage: Usage, time: ContinuousClock.Instant)?
-    /// The kernel counts our own memory for the child's until it has executed its program.
+    /// The peak memory of this process at the start: until the child has executed its program, the kernel counts this
+    /// memory as the child's.
     private let ownPeakBytes: Int
     private var sampledPeakBytes = 0
 
     /// Starts `executable`, an absolute path or a name to be found on `PATH`.
     ///
     /// - Parameter input: the file to read as standard input; nothing by default.
-    /// - Parameter environment: variables to add to ours, or to replace.
-    /// - Parameter descriptors: what the process gets from number 3 on; their own numbers are above that.
+    /// - Parameter environment: variables to add to this process's environment, or to replace in it.
+    /// - Parameter descriptors: the descriptors that the process gets from number 3 on; their own numbers are above these.
     package init(
         _ executable: String, _ arguments: [String], input: String = "/dev/null", output: String,
         error: String? = nil, environment: [String: String] = [:], descriptors: [Int32] = []
@@ -69,8 +70,8 @@ package final class ChildProcess {
         } else {
             posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
         }
-        // Nothing else of ours: a socket that some thread has just accepted would stay open in the child, and its peer
-        // would wait for an end that does not come.
+        // The child inherits no other descriptor: a socket that another thread has just accepted would stay open in the
+        // child, and its peer would wait for an end that does not come.
         for (index, descriptor) in descriptors.enumerated() {
             posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(3 + index))
         }
@@ -115,10 +116,10 @@ package final class ChildProcess {
     /// SIGSTOP: the process stops and keeps its sockets.
     package func pause() { signal(SIGSTOP) }
 
-    /// SIGCONT: the process goes on.
+    /// SIGCONT: the process continues.
     package func resume() { signal(SIGCONT) }
 
-    /// SIGKILL, and waits for the end.
+    /// Sends SIGKILL and waits for the end.
     package func kill() {
         guard isRunning else { return }
         _ = Foundation.kill(pid, SIGKILL)
@@ -127,7 +128,7 @@ package final class ChildProcess {
 
     /// Waits for the end.
     ///
-    /// - Throws: `LabError` with the end of the output when the process still runs after `timeout`; it goes on running.
+    /// - Throws: `LabError` with the end of the output if the process, which is left alone, still runs after `timeout`.
     @discardableResult
     package func waitForEnd(timeout: Duration = .seconds(30)) throws -> End {
         let deadline = ContinuousClock.now + timeout
@@ -143,7 +144,7 @@ package final class ChildProcess {
         }
     }
 
-    /// SIGTERM, and SIGKILL when that does not end the process within `grace`.
+    /// Sends SIGTERM, and SIGKILL if that does not end the process within `grace`.
     @discardableResult
     package func terminate(grace: Duration = .seconds(10)) -> End? {
         signal(SIGCONT)
@@ -173,8 +174,9 @@ package final class ChildProcess {
 
     // MARK: Usage
 
-    /// CPU time and peak memory: of the whole life once the process has ended, until now before. The peak of a process that
-    /// had less memory than we did at its start is as of the last time that it was waited for or asked for.
+    /// CPU time and peak memory: so far while the process runs, in total once it has ended.
+    ///
+    /// If the process had less memory than this process at the start, the peak is the last one that was sampled.
     package var usage: Usage {
         if !isRunning, let ended { return ended.usage }
         var usage = Usage(cpuSeconds: 0, peakResidentBytes: 0)
@@ -194,14 +196,14 @@ package final class ChildProcess {
     /// Reads the peak memory so far.
     package func samplePeak() { sampledPeakBytes = max(sampledPeakBytes, Self.peakResidentBytes(of: "\(pid)")) }
 
-    /// The most memory that a process has had resident since it executed its program; 0 when it has ended.
+    /// The peak resident memory of a process since it executed its program; 0 once it has ended.
     private static func peakResidentBytes(of process: String) -> Int {
         let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
         let peak = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
         return peak.flatMap { Int($0.filter(\.isNumber)) }.map { $0 * 1024 } ?? 0
     }
 
-    /// From the start to the end, as it was noticed; until now while the process runs.
+    /// The time from the start until the end was noticed, or until now while the process runs.
     package var wallTime: Duration {
         _ = isRunning
         return (ended?.time ?? .now) - started
@@ -215,7 +217,7 @@ package final class ChildProcess {
     /// What the process has printed to standard error so far.
     package var errorOutput: String { Self.text(errorPath) }
 
-    /// The last lines of what was printed, for a message.
+    /// The last lines of the output, for a message.
     package func outputTail(lines: Int = 15) -> String {
         let text = errorPath == outputPath ? output : output + errorOutput
         return text.split(separator: "\n").suffix(lines).joined(separator: "\n")

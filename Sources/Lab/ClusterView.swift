@@ -6,11 +6,11 @@ package struct ClusterView: Equatable, Sendable {
         package var id: String
         package var port: UInt16
         package var isMaster: Bool
-        /// Of a replica.
+        /// The id of its master, if it is a replica.
         package var masterID: String?
-        /// The node that answers counts it as failed, or suspects so.
+        /// The answering node considers it failed, or suspects it to be.
         package var isFailing: Bool
-        /// The node that answers is connected to it.
+        /// The answering node is connected to it.
         package var isLinked: Bool
         package var slots: [ClosedRange<Int>]
     }
@@ -49,7 +49,7 @@ package struct ClusterView: Equatable, Sendable {
         return endpoint.lastIndex(of: ":").flatMap { UInt16(endpoint[endpoint.index(after: $0)...]) }
     }
 
-    /// Those that serve slots, in the order of their slots.
+    /// The nodes that serve slots, in the order of their slots.
     package var masters: [Member] {
         nodes.filter { $0.isMaster && !$0.slots.isEmpty }
             .sorted { ($0.slots.first?.lowerBound ?? 0) < ($1.slots.first?.lowerBound ?? 0) }
@@ -61,7 +61,7 @@ package struct ClusterView: Equatable, Sendable {
     }
 }
 
-/// The slots of a cluster, counted here by themselves: the laboratory shares no code with what it examines.
+/// The slots of a cluster, computed independently of the code that the laboratory tests.
 package enum ClusterSlot {
     /// CRC-16 (XMODEM) of the key's hash tag, or of the whole key, modulo 16384.
     package static func of(_ key: [UInt8]) -> Int {

@@ -1,22 +1,22 @@
 import Base
 import Wire
 
-/// Random write commands of every family, the same for the same seed.
+/// Generates random write commands of every family; the same seed gives the same commands.
 package struct CommandGenerator {
     private var random: SplitMix64
     private let keys: Int
     private let databases: [Int]
     private let prefix: String
     private let flushes: Bool
-    /// MOVE is among the commands. During a full sync a replica cannot know whether one has moved anything.
+    /// Generates MOVE, too. During a full sync, a replica cannot know whether a MOVE moved anything.
     package var movesKeys = false
-    /// Commands of which the journal says too little are among them (`UnrecordedCommand`).
+    /// Generates commands that the journal records incompletely, too (`UnrecordedCommand`).
     package var writesUnrecorded = false
     private var lastID = 1000
 
     /// - Parameters:
-    ///   - prefix: of all keys.
-    ///   - flushes: now and then a database is emptied.
+    ///   - prefix: the prefix of all keys.
+    ///   - flushes: whether a database is sometimes emptied.
     package init(seed: UInt64, keys: Int, databases: [Int] = [0, 3], prefix: String = "", flushes: Bool = true) {
         random = SplitMix64(seed: seed)
         self.flushes = flushes
@@ -25,14 +25,14 @@ package struct CommandGenerator {
         self.databases = databases
     }
 
-    /// A handful of commands to send in one go, now and then as one transaction.
+    /// Returns a few commands to send together, sometimes as one transaction.
     package mutating func nextBatch() -> [[[UInt8]]] {
         let commands = (0..<number(1...16)).map { _ in next() }
         guard number(0...9) == 0 else { return commands }
         return [bytes(["MULTI"])] + commands + [bytes(["EXEC"])]
     }
 
-    /// A command.
+    /// Returns one command.
     package mutating func next() -> [[UInt8]] {
         if writesUnrecorded, number(0...7) == 0 { return unrecorded() }
         return switch number(0...9) {
@@ -91,7 +91,7 @@ package struct CommandGenerator {
         case 8: return bytes(["LSET", key, "\(number(0...5))", "\(number(0...99))"])
         case 9: return bytes(["LREM", key, "\(number(-2...2))", "\(number(0...99))"])
         case 10: return bytes(["LTRIM", key, "0", "\(number(5...200))"])
-        // Never onto itself: a list of one element would lose its TTL on the way, at the target only.
+        // Never onto the same key: at the target only, a list of one element would lose its TTL in between.
         case 11...12: return bytes(["LMOVE", key, otherKey("l", than: key), from, to])
         case 13: return bytes(["RPOPLPUSH", key, otherKey("l", than: key)])
         case 14: return bytes(["LPUSHX", key, "\(number(0...99))"])
@@ -115,7 +115,7 @@ package struct CommandGenerator {
         case 5: return bytes(["SREM", key, "\(number(-50...50))"])
         case 6: return bytes(["SPOP", key, "\(number(1...3))"])
         case 7: return bytes(["SMOVE", key, self.key("t"), "\(number(-50...50))"])
-        // What is stored keeps its TTL at the source only, so the destinations have none.
+        // A destination that is overwritten keeps its TTL at the source only, so these destinations never get one.
         default:
             return bytes([
                 ["SUNIONSTORE", "SINTERSTORE", "SDIFFSTORE"][number(0...2)], self.key("td"), key, self.key("t"),
@@ -139,7 +139,7 @@ package struct CommandGenerator {
     private mutating func sortedSet() -> [[UInt8]] {
         let key = key("z")
         let member = "m\(number(0...80))"
-        // Eighths add up exactly, so that no arithmetic of the two servers can differ.
+        // Eighths add up exactly, so that both servers compute the same sums.
         let score = "\(Double(number(-8000...8000)) / 8)"
         switch number(0...18) {
         case 0...1: return bytes(["ZADD", key, score, member, "\(number(0...99))", "m\(number(0...80))"])
@@ -154,7 +154,7 @@ package struct CommandGenerator {
         case 10: return bytes(["ZMPOP", "1", key, ["MIN", "MAX"][number(0...1)], "COUNT", "\(number(1...3))"])
         case 11: return bytes([["BZPOPMIN", "BZPOPMAX"][number(0...1)], key, "0.01"])
         case 12: return bytes(["ZADD", key, ["inf", "-inf", "1e300", "0.1"][number(0...3)], member])
-        // Z*STORE rounds scores to 6 digits: sums of these have fewer.
+        // Z*STORE rounds scores to 6 digits; the sums of these scores have fewer.
         case 13...14: return bytes(["ZADD", self.key("zi"), "\(number(-999...999))", member])
         case 15: return bytes(["ZREMRANGEBYLEX", self.key("zi"), "[m5", "(m6"])
         case 16:
@@ -176,7 +176,7 @@ package struct CommandGenerator {
         case 5: return bytes(["XGROUP", "CREATE", key, group, "0"])
         case 6: return bytes(["XGROUP", "CREATECONSUMER", key, group, "c\(number(0...3))"])
         case 7: return bytes(["XGROUP", "DESTROY", key, group])
-        // Ids of our own, so that they can be named again.
+        // Explicit ids, so that later commands can name them.
         case 8...9: return bytes(["XADD", self.key("xi"), "\(nextID())-1", "f", "\(number(0...9999))"])
         case 10: return bytes(["XDEL", self.key("xi"), recentID(), recentID()])
         case 11: return bytes(["XGROUP", "CREATE", self.key("xi"), group, "0", "MKSTREAM"])
@@ -193,7 +193,7 @@ package struct CommandGenerator {
         }
     }
 
-    /// Over keys of all these families, some of which have TTLs.
+    /// Returns an `UnrecordedCommand` for keys of these families, some of which have TTLs.
     private mutating func unrecorded() -> [[UInt8]] {
         let families = UnrecordedCommand.families
         let family = families[number(0...families.count - 1)]
@@ -201,7 +201,7 @@ package struct CommandGenerator {
         return bytes(family.command(keys, self.key(family.destination), number(0...9)))
     }
 
-    /// Deadlines far enough away that none passes while a test runs.
+    /// Returns a command that changes an expiry. It takes effect at once (-1) or too late to pass while a test runs.
     private mutating func expiry() -> [[UInt8]] {
         let key = anyKey()
         switch number(0...5) {
@@ -249,7 +249,7 @@ package struct CommandGenerator {
         return other
     }
 
-    /// A family whose keys may have a TTL.
+    /// Returns a family whose keys may have a TTL.
     private mutating func anyFamily() -> String {
         let families = ["s", "n", "f", "bits", "hll", "l", "t", "h", "z", "zi", "geo", "x", "xi"]
         return families[number(0...families.count - 1)]
@@ -257,7 +257,7 @@ package struct CommandGenerator {
 
     private mutating func anyKey() -> String { key(anyFamily()) }
 
-    /// A number with a fraction, now and then a very large or a very small one.
+    /// Returns a number with a fraction, sometimes a very large or a very small one.
     private mutating func float() -> String {
         switch number(0...9) {
         case 0: "\(Double(number(-99...99)) * 1e19)"
@@ -273,7 +273,7 @@ package struct CommandGenerator {
 
     private mutating func recentID() -> String { "\(max(1, lastID - number(0...200)))-1" }
 
-    /// The payload of a DUMP of a string.
+    /// Returns the DUMP payload of a string.
     private func dump(of value: [UInt8]) -> [UInt8] {
         var payload = ByteBuffer()
         payload.append(0 as UInt8)
@@ -285,7 +285,7 @@ package struct CommandGenerator {
         return payload.withUnsafeBytes { Array($0) }
     }
 
-    /// Up to `limit` bytes of any value, or a short text, or now and then a long one.
+    /// Returns up to `limit` random bytes or a short text, sometimes a long run of one byte.
     private mutating func value(limit: Int = 200) -> [UInt8] {
         switch number(0...19) {
         case 0: return [UInt8](repeating: UInt8(number(0...255)), count: number(0...20_000))

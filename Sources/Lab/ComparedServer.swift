@@ -1,15 +1,15 @@
 import Wire
 
-/// What a comparison reads: a server by itself, or a cluster as one.
+/// The data that a comparison reads: a single server, or a cluster as a whole.
 package protocol ComparedServer {
     /// The databases that hold keys.
     func databases() throws -> [Int]
-    /// Keys in all databases.
+    /// The number of keys in all databases.
     func keyCount() throws -> Int
     func select(_ database: Int) throws
     /// Calls `body` with the keys of the selected database in batches; a key may come more than once.
     func scan(_ body: ([[UInt8]]) throws -> Void) throws
-    /// The entries of `keys`, `nil` for those that are not there.
+    /// Returns the entries of `keys`, `nil` for those that do not exist.
     func read(_ keys: [[UInt8]]) throws -> [ServerData.Entry?]
 }
 
@@ -17,12 +17,12 @@ extension DataReader: ComparedServer {}
 
 /// Reads a cluster: its keys from all masters, each value from the node that serves its slot.
 ///
-/// To be used while nothing moves: a slot that is handed over meanwhile is an error.
+/// Use it only while no slots move: a slot that is handed over meanwhile is an error.
 package final class ClusterReader: ComparedServer {
     private let clients: [String: RESPClient]
     private let readers: [String: DataReader]
     private let owners: [String]
-    /// The cluster has the database that is selected.
+    /// Whether the cluster has the selected database.
     private var isThere = true
     /// Keys that a scan has found on a node that does not serve their slot.
     package private(set) var strays: [(key: [UInt8], address: String)] = []
@@ -49,7 +49,7 @@ package final class ClusterReader: ComparedServer {
     package func keyCount() throws -> Int { try readers.values.reduce(0) { try $0 + $1.keyCount() } }
 
     package func select(_ database: Int) throws {
-        // A cluster takes no number beyond its databases (most have one), and has no key there.
+        // A cluster refuses the number of a database that it does not have (most have only one), and has no keys there.
         let replies = try clients.values.map { try $0.send(["SELECT", "\(database)"].map { Array($0.utf8) }) }
         isThere = replies.allSatisfy { $0.text == "OK" }
         guard isThere || database > 0 else { throw LabError("a node takes no SELECT 0") }

@@ -2,7 +2,7 @@ import Base
 import Foundation
 import Wire
 
-/// Clients that write until they are asked to stop or get no answer in time, and know what was acknowledged to each.
+/// Clients that write until they are stopped or get no reply in time, and that remember which writes were acknowledged.
 ///
 /// Client `i` sends `INCR counter:<i>` and `SET slot:<i>:<n % 50> <n>` together, for n from 1 on.
 package final class CountingWriters: Sendable {
@@ -17,7 +17,7 @@ package final class CountingWriters: Sendable {
 
     private let state: Lock<State>
 
-    /// - Parameter patience: how long a client waits for an answer before it goes away.
+    /// - Parameter patience: how long a client waits for a reply before it gives up.
     package init(port: UInt16, clients: Int = 4, patience: Duration) {
         state = Lock(State(acknowledged: Array(repeating: 0, count: clients), running: clients))
         for client in 0..<clients {
@@ -30,10 +30,10 @@ package final class CountingWriters: Sendable {
         }
     }
 
-    /// Pairs acknowledged so far, of all clients.
+    /// The number of acknowledged pairs so far, over all clients.
     package var acknowledged: Int { state.withLock { $0.acknowledged.reduce(0, +) } }
 
-    /// Clients that still write.
+    /// The number of clients that still write.
     package var running: Int { state.withLock { $0.running } }
 
     private func write(_ connection: RESPClient, _ client: Int) throws {
@@ -49,13 +49,13 @@ package final class CountingWriters: Sendable {
         }
     }
 
-    /// Ends them.
+    /// Stops the clients and waits until they have ended.
     package func stop() throws {
         state.withLock { $0.isStopped = true }
         try wait(until: "the writers have ended") { running == 0 }
     }
 
-    /// Writes that were acknowledged and are not at the server.
+    /// Describes the writes that were acknowledged but are missing at the server.
     package func missing(at server: RESPClient) throws -> [String] {
         var missing: [String] = []
         for (client, count) in state.withLock({ $0.acknowledged }).enumerated() where count > 0 {

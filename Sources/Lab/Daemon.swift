@@ -6,19 +6,20 @@ package final class Daemon {
         case replicate, migrate
     }
 
-    /// What goes into the config file.
+    /// The contents of the config file.
     package struct Configuration: Sendable {
         package var source: UInt16
-        /// `nil`: `sections` say where it is.
+        /// The target's port; `nil` if `sections` give the target's address.
         package var target: UInt16?
-        /// Top-level sections by name: each a block of YAML lines without their indentation.
+        /// Top-level sections by name, each a block of YAML lines without their indentation.
         package var sections: [String: [String]]
 
         package init(source: UInt16, target: UInt16?, sections: [String: [String]] = [:]) {
             (self.source, self.target, self.sections) = (source, target, sections)
         }
 
-        /// The same with `changes`: a line takes the place of the one with its key, and comes after the others of its section.
+        /// Returns a copy with `changes`: a line replaces the one with the same key, and follows the other lines of its
+        /// section.
         package func with(_ changes: [String: [String]]) -> Configuration {
             func key(_ line: String) -> Substring { line.prefix { $0 != ":" } }
             var result = self
@@ -33,7 +34,7 @@ package final class Daemon {
             var sections = sections
             sections["source", default: []].insert("addr: 127.0.0.1:\(source)", at: 0)
             if let target { sections["target", default: []].insert("addr: 127.0.0.1:\(target)", at: 0) }
-            // Only a test that wants the page has one.
+            // The dashboard is off unless a test configures it.
             if sections["dashboard"] == nil { sections["dashboard"] = ["addr: \"\""] }
             let blocks = sections.sorted { $0.key < $1.key }.map { name, lines in
                 ([name + ":"] + lines.map { "  " + $0 }).joined(separator: "\n")
@@ -49,13 +50,13 @@ package final class Daemon {
     package let process: ChildProcess
     package let folder: TemporaryFolder
     package let task: String
-    /// Bytes that earlier processes have logged in the same folder.
+    /// The number of bytes that earlier processes have logged in the same folder.
     private let logStart: Int
 
     /// Starts the daemon.
     ///
-    /// - Parameter folder: where config, state and log go; the folder of an earlier daemon to start over its state.
-    /// - Parameter store: keeps its sockets, and gives it those of an earlier daemon.
+    /// - Parameter folder: the folder for config, state and log; the folder of an earlier daemon to continue from its state.
+    /// - Parameter store: keeps the daemon's sockets, and hands over those of an earlier daemon.
     package init(
         _ command: Command = .replicate, _ configuration: Configuration, folder: TemporaryFolder? = nil,
         task: String = Daemon.taskName, environment: [String: String] = [:], store: DescriptorStore? = nil
@@ -69,7 +70,7 @@ package final class Daemon {
         logStart = FileManager.default.contents(atPath: logPath)?.count ?? 0
         let handover = store?.handover ?? (descriptors: [], environment: [:])
         var words = [BuiltProgram.daemon.path, command.rawValue, "--config", path, "--task-name", task]
-        // Only the process itself knows the id that its descriptors are meant for.
+        // LISTEN_PID must be the id of the process that gets the descriptors, which only that process knows.
         if store != nil { words = ["/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""] + words }
         process = try ChildProcess(
             words[0], Array(words.dropFirst()), output: folder.file("output"), error: logPath,
@@ -83,12 +84,12 @@ package final class Daemon {
     /// What this process has logged so far.
     package var log: String { String(decoding: contents(of: process.errorPath).dropFirst(logStart), as: UTF8.self) }
 
-    /// What it and the processes before it have logged in the same folder.
+    /// The log of this process and of earlier processes in the same folder.
     package var logOfAllProcesses: String { process.errorOutput }
 
     private func contents(of path: String) -> Data { FileManager.default.contents(atPath: path) ?? Data() }
 
-    /// How often the log of this process has `text` so far.
+    /// How often the log of this process contains `text` so far.
     package func count(of text: String) -> Int { log.components(separatedBy: text).count - 1 }
 
     /// The status file's contents; `nil` while there is none.
@@ -97,7 +98,7 @@ package final class Daemon {
             .flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] }
     }
 
-    /// The port of its page.
+    /// The port of the task's page, the dashboard.
     ///
     /// - Throws: `LabError` when the log does not name it in time.
     package func pagePort() throws -> UInt16 {
@@ -107,12 +108,13 @@ package final class Daemon {
         return port
     }
 
-    /// Its Unix socket.
+    /// The path of the daemon's control socket.
     package var controlSocket: String { folder.file("run/\(task)/control.sock") }
 
-    /// Waits for a line of the log that holds `text`.
+    /// Waits for a line of the log that contains `text`.
     ///
-    /// - Throws: `LabError` with the end of the log when it does not come within `timeout`, or cannot come any more.
+    /// - Throws: `LabError` with the end of the log if there is no such line within `timeout`, or the process ends
+    /// without it.
     package func wait(forLine text: String, timeout: Duration = .seconds(60)) throws {
         let deadline = ContinuousClock.now + timeout
         while true {
@@ -126,13 +128,13 @@ package final class Daemon {
         }
     }
 
-    /// Whether a line of the log holds `text`: of a daemon that has ended; one that runs may say what it has done a moment after
-    /// the effect can be seen.
+    /// Whether a line of the log contains `text`. If the daemon runs, this waits up to 20 seconds, because the effect
+    /// of an action may be visible before its log line.
     package func logs(_ text: String) -> Bool { (try? wait(forLine: text, timeout: .seconds(20))) != nil }
 
     /// Waits for the end.
     ///
-    /// - Throws: `LabError` with the end of the log when it is another than exit code `code`.
+    /// - Throws: `LabError` with the end of the log if the process does not end with exit code `code`.
     package func expectExit(_ code: Int32 = 0, timeout: Duration = .seconds(60)) throws {
         let end = try process.waitForEnd(timeout: timeout)
         if end != .exited(code) {
@@ -145,7 +147,7 @@ package final class Daemon {
     /// - Returns: its exit code, and what it has printed.
     package func run(_ command: String, _ options: String...) throws -> (code: Int32, output: String) {
         let (output, errors) = (folder.file("output of \(command)"), folder.file("errors of \(command)"))
-        // Of the time before.
+        // Removes the output of an earlier call.
         for path in [output, errors] { unlink(path) }
         let process = try ChildProcess(
             BuiltProgram.daemon.path, [command, "--config", folder.file("\(task).yaml")] + options, output: output,
@@ -161,7 +163,7 @@ package final class Daemon {
     /// - Parameters:
     ///   - arguments: the whole command line, such as `["status", "lab"]`.
     ///   - wrapper: a program that starts the command, with its options.
-    ///   - runtimeDirectory: where it looks for sockets of tasks instead.
+    ///   - runtimeDirectory: where it looks for the tasks' sockets instead.
     package func start(
         _ arguments: [String], through wrapper: [String] = [], runtimeDirectory: String? = nil
     ) throws -> ChildProcess {
@@ -172,18 +174,18 @@ package final class Daemon {
             environment: ["RUNTIME_DIRECTORY": runtimeDirectory ?? folder.file("run")])
     }
 
-    /// SIGTERM, and waits for the exit code 0 of a leave in order.
+    /// Sends SIGTERM and waits for exit code 0, which means that the daemon has left in order.
     package func leave(timeout: Duration = .seconds(30)) throws {
         process.signal(SIGTERM)
         try expectExit(0, timeout: timeout)
     }
 }
 
-/// A line of the dead-letter file: what it is about.
+/// What a line of the dead-letter file is about.
 package struct DeadLetter: Hashable, Sendable {
     package var kind: String
     package var database: Int
-    /// As it is; keys of the laboratory are printable.
+    /// The key itself; the laboratory's keys are printable.
     package var key: String
 
     package init(kind: String, database: Int, key: String) {

@@ -1,4 +1,4 @@
-/// A value of a key in a form that two servers, and the recordings' `expected.json`, can be compared in.
+/// The value of a key, in a form for comparing two servers, or a server with a recording's `expected.json`.
 package indirect enum DataNode: Equatable, Sendable {
     case null
     case bytes([UInt8])
@@ -22,7 +22,7 @@ package indirect enum DataNode: Equatable, Sendable {
     }
 
     /// The JSON that Python's `json.dumps(value, ensure_ascii=True, sort_keys=True)` gives for the value, with byte
-    /// strings as Latin-1 text: what the digests in `expected.json` were taken of.
+    /// strings as Latin-1 text. The digests in `expected.json` are those of this JSON.
     package var canonicalJSON: [UInt8] {
         var json: [UInt8] = []
         write(to: &json)

@@ -7,7 +7,7 @@ package struct DataReader {
 
     package init(_ client: RESPClient) { self.client = client }
 
-    /// Keys by database, by INFO keyspace.
+    /// The number of keys by database, from INFO keyspace.
     private func keyCounts() throws -> [UInt32: Int] {
         ServerInfo(try client.command("INFO", "KEYSPACE").text).keyCounts
     }
@@ -15,7 +15,7 @@ package struct DataReader {
     /// The databases that hold keys.
     package func databases() throws -> [Int] { try keyCounts().keys.map(Int.init).sorted() }
 
-    /// Keys in all databases.
+    /// The number of keys in all databases.
     package func keyCount() throws -> Int { try keyCounts().values.reduce(0, +) }
 
     package func select(_ database: Int) throws { try client.command("SELECT", "\(database)") }
@@ -32,7 +32,7 @@ package struct DataReader {
         } while cursor != "0"
     }
 
-    /// The entries of `keys`, `nil` for those that are not there.
+    /// Returns the entries of `keys`, `nil` for those that do not exist.
     package func read(_ keys: [[UInt8]]) throws -> [ServerData.Entry?] {
         let heads = try client.pipeline(keys.flatMap { [[Self.bytes("TYPE"), $0], [Self.bytes("PEXPIRETIME"), $0]] })
         for case .error(let text) in heads { throw LabError("reading keys: \(text)") }
@@ -114,7 +114,7 @@ package struct DataReader {
             [Self.bytes("XPENDING"), key, name, Self.bytes("-"), Self.bytes("+"), Self.bytes("100000")],
             [Self.bytes("XINFO"), Self.bytes("CONSUMERS"), key, name],
         ])
-        // A pending entry is id, consumer, idle time, times delivered; idle times differ from moment to moment.
+        // A pending entry is id, consumer, idle time, times delivered. The idle time changes all the time and is left out.
         let pending = (replies[0].array ?? []).map { entry -> DataNode in
             let parts = entry.array ?? []
             return .array([0, 1, 3].map { $0 < parts.count ? Self.plain(parts[$0]) : .null })

@@ -6,7 +6,7 @@ package struct Datagram {
     package let text: String
     package let descriptors: [Int32]
 
-    /// - Parameter flags: of `recvmsg`, besides `MSG_CMSG_CLOEXEC`.
+    /// - Parameter flags: flags of `recvmsg`, in addition to `MSG_CMSG_CLOEXEC`.
     /// - Returns: `nil` when there is none: the socket is shut down, or empty under `MSG_DONTWAIT`.
     package static func receive(from socket: Int32, flags: Int32 = 0) -> Datagram? {
         var payload = [UInt8](repeating: 0, count: 65_536)

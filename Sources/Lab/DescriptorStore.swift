@@ -1,12 +1,13 @@
 import Base
 import Foundation
 
-/// What systemd is to a service that keeps its sockets: `NOTIFY_SOCKET`, and a store of descriptors that outlives the process.
+/// Plays systemd for a service that keeps its sockets: `NOTIFY_SOCKET`, and a store of descriptors that outlives the
+/// process.
 package final class DescriptorStore: Sendable {
     private let folder: TemporaryFolder
     private let socket: Int32
     private let kept = Lock<[(name: String, descriptor: Int32)]>([])
-    /// Above those that a child gets.
+    /// Stored descriptors have numbers from here on, above those that a child gets.
     private static let firstNumber: Int32 = 500
 
     package init() throws {
@@ -34,10 +35,10 @@ package final class DescriptorStore: Sendable {
         for entry in kept.withLock({ $0 }) { close(entry.descriptor) }
     }
 
-    /// What a process needs to keep its sockets here.
+    /// The environment that a process needs to store its sockets here.
     package var environment: [String: String] { ["NOTIFY_SOCKET": folder.file("notify")] }
 
-    /// What the next process gets, in this order from number 3 on, and what says so.
+    /// The descriptors that the next process gets, in this order from number 3 on, and the environment that announces them.
     package var handover: (descriptors: [Int32], environment: [String: String]) {
         let kept = kept.withLock { $0 }
         guard !kept.isEmpty else { return ([], environment) }

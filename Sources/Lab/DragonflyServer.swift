@@ -1,21 +1,22 @@
 import Foundation
 
-/// A real Dragonfly of our own on a free port: the binary that `DRAGONFLY_BIN` names. `DRAGONFLY_OTHER_BIN` may name another
-/// version for the tests with two masters.
+/// A real Dragonfly on a free port, from the binary that `DRAGONFLY_BIN` names.
+///
+/// `DRAGONFLY_OTHER_BIN` may name another version for the tests with two masters.
 package final class DragonflyServer {
     package let port: UInt16
-    /// Where it speaks plaintext: another port, with TLS.
+    /// The plaintext port, which differs from `port` if the server speaks TLS.
     package let plainPort: UInt16
     private let folder: TemporaryFolder
     private let process: ChildProcess
-    /// Its files stay as long as the server.
+    /// Kept so that the certificate files exist as long as the server.
     private let tls: TLSPeer.Options?
 
     private static var binary: String? {
         ProcessInfo.processInfo.environment["DRAGONFLY_BIN"].flatMap { $0.isEmpty ? nil : $0 }
     }
 
-    /// Another version than the usual one, where there is one.
+    /// The binary of another version if `DRAGONFLY_OTHER_BIN` names one, otherwise the usual binary.
     package static var otherBinary: String? {
         ProcessInfo.processInfo.environment["DRAGONFLY_OTHER_BIN"].flatMap { $0.isEmpty ? nil : $0 } ?? binary
     }
@@ -26,8 +27,8 @@ package final class DragonflyServer {
     /// Starts a master of `shards` shards and waits until it answers.
     ///
     /// - Parameters:
-    ///   - tls: has `port` speak TLS; it asks for certificates of clients then.
-    ///   - binary: another one than `DRAGONFLY_BIN` names.
+    ///   - tls: makes `port` speak TLS; the server then requests client certificates.
+    ///   - binary: used instead of the binary that `DRAGONFLY_BIN` names.
     package init(
         shards: Int = 2, flags: [String] = [], tls: TLSPeer.Options? = nil, binary: String? = nil
     ) throws {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What a recording's master held at the end: its `expected.json`.
+/// The data set that a recording's master held at the end, from its `expected.json`.
 ///
 /// ```
 /// {db: {key: {"type", "expire_at_ms", and "value" or "sha256" + "json_bytes"}}}
@@ -20,7 +20,7 @@ package struct ExpectedData: Sendable {
 
     private var databases: [Int: [[UInt8]: Entry]] = [:]
 
-    /// Keys in all databases.
+    /// The number of keys in all databases.
     package var count: Int { databases.values.reduce(0) { $0 + $1.count } }
 
     /// The deadlines of keys that have one.
@@ -74,7 +74,7 @@ package struct ExpectedData: Sendable {
         }
     }
 
-    /// Moves the deadline of every key by what `move` says.
+    /// Replaces every deadline with the result of `move`.
     package mutating func moveDeadlines(_ move: (Int) -> Int) {
         for (database, keys) in databases {
             databases[database] = keys.mapValues { entry in
@@ -85,10 +85,10 @@ package struct ExpectedData: Sendable {
         }
     }
 
-    /// The differences of `actual` from what was recorded.
+    /// Returns the differences between `actual` and the recorded data set.
     package func differences(in actual: ServerData) throws -> [Difference] {
-        // Values that are given as digests: the actual ones are hashed in one go, and take the place of the expected when
-        // they are the same.
+        // Where the recording has only a digest, the actual value is replaced with its own digest. All these values are
+        // hashed together.
         var digested: [(database: Int, key: [UInt8], json: [UInt8])] = []
         for (database, keys) in databases {
             for (key, entry) in keys {
@@ -113,7 +113,7 @@ package struct ExpectedData: Sendable {
         .text("sha256 \(digest), \(count) bytes")
     }
 
-    /// The expected keys as a data set, digests in place of values.
+    /// The expected keys as a data set, with digests in place of values where the recording has only digests.
     private var expected: ServerData {
         ServerData(
             databases: databases.mapValues { keys in

@@ -1,9 +1,9 @@
 import Foundation
 
-/// An answer over HTTP/1.1, as it came.
+/// An HTTP/1.1 response.
 package struct HTTPAnswer: Sendable {
     package var status: Int
-    /// By name in lower case.
+    /// The header fields by name in lower case.
     package var headers: [String: String]
     package var body: String
 
@@ -33,7 +33,7 @@ package struct HTTPAnswer: Sendable {
     }
 }
 
-/// A blocking connection on which a test says what it wants, byte by byte if need be.
+/// A blocking connection on which a test can send whatever it wants, byte by byte if necessary.
 package final class HTTPClient {
     private let descriptor: Int32
 
@@ -46,7 +46,7 @@ package final class HTTPClient {
         let code = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, size) }
         }
-        // (An object that is complete is closed by its deinit, also where its init throws.)
+        // (All properties are initialized, so `deinit` closes the descriptor even though the initializer throws.)
         if code != 0 { throw LabError.system("connect", "127.0.0.1:\(port)") }
     }
 
@@ -73,7 +73,7 @@ package final class HTTPClient {
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     }
 
-    /// - Returns: whether all of it was taken.
+    /// - Returns: whether all bytes were sent.
     @discardableResult
     package func write(_ text: String) -> Bool { write(Array(text.utf8)) }
 
@@ -89,7 +89,7 @@ package final class HTTPClient {
 
     /// Reads until the other side closes.
     ///
-    /// - Throws: `LabError` when it has not within the time limit.
+    /// - Throws: `LabError` if nothing arrives within the time limit.
     package func readAll() throws -> String {
         var bytes: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 64 << 10)
@@ -103,7 +103,7 @@ package final class HTTPClient {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Reads as many bytes as the answer says that it has, or until the other side closes.
+    /// Reads a response up to its content length, or until the other side closes.
     private func readAnswer() throws -> String {
         var bytes: [UInt8] = []
         while true {
@@ -122,7 +122,7 @@ package final class HTTPClient {
         }
     }
 
-    /// What has come; empty when the other side has closed.
+    /// Receives the bytes that have arrived, at least one; empty if the other side has closed.
     func readSome() throws -> [UInt8] {
         var piece = [UInt8](repeating: 0, count: 256 << 10)
         let count = recv(descriptor, &piece, piece.count, 0)

@@ -1,19 +1,20 @@
 import Foundation
 import Wire
 
-/// How long a single SET, on a source where nothing else happens, takes to be executed by the target, in two parts: until
-/// its record leaves the source, and from there on.
+/// Measures how long a single SET on an otherwise idle source takes until the target has executed it, in two parts:
+/// until its record leaves the source, and from there on.
 ///
 /// ```
 /// SET's reply ── the source keeps the record ──▶ record on the flow ── df2redis ──▶ executed by the target
 ///                                                (a proxy sees it)                  (MONITOR shows it)
 /// ```
 package struct IdleLatency {
-    /// Milliseconds, of each SET.
+    /// The waits of all SETs, in milliseconds.
     package struct Waits {
-        /// From the SET's reply to the record on the flow; below zero when the record was faster than the reply.
+        /// From the SET's reply to the record on the flow; negative if the record was faster than the reply.
         package var atSource: [Double] = []
-        /// From the record on the flow to the target's execution: df2redis, the target, and two turns of loopback.
+        /// From the record on the flow to the target's execution. This includes df2redis, the target and two trips over
+        /// loopback.
         package var behindSource: [Double] = []
         /// From the SET's reply to the target's execution.
         package var total: [Double] = []
@@ -29,16 +30,16 @@ package struct IdleLatency {
         proxy = try TCPProxy(to: source) { watch.look(at: $0) }
     }
 
-    /// Where the daemon finds its source.
+    /// The port at which the daemon must connect to its source.
     package var port: UInt16 { proxy.port }
 
     package func stop() { proxy.stop() }
 
-    /// Sends `count` SETs with pauses of so many milliseconds between them.
+    /// Sends `count` SETs, each after a random pause in milliseconds.
     package func measure(_ count: Int, target: RedisServer, pause: ClosedRange<Int> = 5...40) throws -> Waits {
         let client = try RESPClient(port: source)
         let monitor = try target.client(timeout: .seconds(30))
-        // Each command that the target executes is sent to this connection at that moment.
+        // MONITOR sends each command to this connection at the moment when the target executes it.
         try monitor.command("MONITOR")
         var waits = Waits()
         for number in 0..<count {
@@ -58,7 +59,7 @@ package struct IdleLatency {
     }
 }
 
-/// Notes when a key comes by in the bytes of a flow.
+/// Notes when a key appears in the bytes of a flow.
 private final class RecordWatch: @unchecked Sendable {  // everything is under the lock
     private let lock = NSLock()
     private var key: [UInt8] = []
@@ -66,7 +67,7 @@ private final class RecordWatch: @unchecked Sendable {  // everything is under t
 
     func wait(for key: String) { lock.withLock { (self.key, time) = (Array(key.utf8), nil) } }
 
-    /// When the key came by.
+    /// When the key appeared.
     var seen: ContinuousClock.Instant? { lock.withLock { time } }
 
     func look(at bytes: ArraySlice<UInt8>) {

@@ -1,6 +1,6 @@
 import Glibc
 
-/// What went wrong in the laboratory, as a sentence for whoever reads the test's output.
+/// An error of the laboratory, as a sentence for the reader of the test's output.
 package struct LabError: Error, CustomStringConvertible {
     package let description: String
 

@@ -31,7 +31,7 @@ package final class Listener: Sendable {
 
     deinit { close(descriptor) }
 
-    /// The next connection; `nil` when there is none, or never again.
+    /// Accepts the next connection; `nil` if there is none, or if the listener has been stopped.
     package func accept() -> Int32? {
         while true {
             let connection = Glibc.accept(descriptor, nil, nil)
@@ -40,6 +40,6 @@ package final class Listener: Sendable {
         }
     }
 
-    /// Ends a waiting `accept`; the port is given back with the last owner.
+    /// Ends a waiting `accept`; the port is released with the last owner.
     package func stop() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 }

@@ -1,13 +1,13 @@
 import Foundation
 
-/// SETs at a steady pace over a few connections, a few at a time, and how long each has waited for its reply.
+/// Sends SETs at a steady pace in small pipelines over a few connections, and measures how long they wait for their replies.
 ///
-/// A wait counts from the moment at which the command was due: what a blocked server holds up later is not forgotten.
+/// A wait begins when the commands were due, so the delay that a blocked server causes to later commands counts, too.
 package final class PacedLoad {
     /// Waits in milliseconds.
     package struct Waits: Sendable {
         private var samples: [Double]
-        /// Between the looks.
+        /// The time in which the waits were collected.
         package private(set) var seconds: Double
 
         fileprivate init(_ samples: [Double], seconds: Double) {
@@ -15,7 +15,7 @@ package final class PacedLoad {
             self.seconds = seconds
         }
 
-        /// Adds those of a later look.
+        /// Adds waits that were taken later.
         package mutating func append(_ later: Waits) {
             samples = (samples + later.samples).sorted()
             seconds += later.seconds
@@ -24,7 +24,7 @@ package final class PacedLoad {
         package var count: Int { samples.count }
         package var longest: Double { samples.last ?? 0 }
 
-        /// The wait that the share `share` of all does not exceed.
+        /// The wait that the fraction `share` of all waits does not exceed.
         package func percentile(_ share: Double) -> Double {
             guard !samples.isEmpty else { return 0 }
             return samples[min(Int(Double(samples.count) * share), samples.count - 1)]
@@ -47,14 +47,16 @@ package final class PacedLoad {
         for thread in threads { thread.start() }
     }
 
-    /// The waits since the last look; each of a few commands that were sent together.
+    /// Returns the waits since the last call, one for each pipeline.
     package func take() -> Waits {
         let now = ContinuousClock.now
         defer { lastLook = now }
         return Waits(threads.flatMap { $0.take() }, seconds: lastLook.duration(to: now).seconds)
     }
 
-    /// - Throws: what broke a connection.
+    /// Stops all connections.
+    ///
+    /// - Throws: the error that broke a connection.
     package func stop() throws {
         for thread in threads { thread.end() }
         for thread in threads { try thread.join() }

@@ -14,7 +14,7 @@ package func wait(
     }
 }
 
-/// Polls `condition` until it holds, without blocking a thread of the concurrency pool between two looks.
+/// Polls `condition` until it holds, without blocking a thread of the concurrency pool in between.
 ///
 /// - Throws: as the synchronous form; `CancellationError` when the task is cancelled.
 package func wait(
@@ -28,7 +28,7 @@ package func wait(
     }
 }
 
-/// The pause between two looks of a poll.
+/// Blocks the thread for `pause`.
 package func nap(_ pause: Duration) {
     let (seconds, attoseconds) = pause.components
     var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))

@@ -1,9 +1,9 @@
 import Foundation
 
-/// A TCP port of 127.0.0.1 that nothing listened on a moment ago.
+/// Returns a TCP port of 127.0.0.1 that nothing listened on a moment ago.
 ///
-/// The kernel gives it out for a socket that is closed again at once, so somebody else may take it before the server
-/// does: whoever starts a server on it tries again with another.
+/// The kernel assigns it to a socket that is closed again at once, so another process may take it before the server
+/// does. A caller that starts a server on it must be ready to try again with another port.
 package func freePort() throws -> UInt16 {
     try Listener().port
 }

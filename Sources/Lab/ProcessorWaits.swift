@@ -1,9 +1,9 @@
 import Foundation
 
-/// How long a process has been ready to run and got no processor: what a busy machine does to it, and nobody else.
+/// Measures how long a process was ready to run but got no processor: a delay that the busy machine causes.
 ///
-/// The kernel counts it for each thread (the second number of `/proc/<pid>/task/<tid>/schedstat`, in nanoseconds); a thread
-/// of ours looks ten times a second.
+/// The kernel counts it for each thread (the second number of `/proc/<pid>/task/<tid>/schedstat`, in nanoseconds); a
+/// background thread samples these numbers ten times a second.
 package final class ProcessorWaits: @unchecked Sendable {  // everything is under the lock
     private struct Sample {
         var time: ContinuousClock.Instant
@@ -28,8 +28,11 @@ package final class ProcessorWaits: @unchecked Sendable {  // everything is unde
 
     package func stop() { lock.withLock { isStopped = true } }
 
-    /// About what one thread waited between two moments: of what is counted from the look before to the look after them
-    /// that which cannot lie outside of them. Zero where the kernel does not count it.
+    /// Returns roughly how long one thread waited for a processor between two moments; zero if the kernel does not
+    /// count it.
+    ///
+    /// The samples before and after the two moments enclose a longer time. The part of that time which lies outside the
+    /// moments is subtracted, because the whole wait may lie there.
     package func between(_ start: ContinuousClock.Instant, _ end: ContinuousClock.Instant) -> Duration {
         look()
         return lock.withLock {
@@ -38,7 +41,7 @@ package final class ProcessorWaits: @unchecked Sendable {  // everything is unde
             else { return .zero }
             let delays = after.delays.map { $0.value - (before.delays[$0.key] ?? 0) }
             let outside = before.time.duration(to: after.time) - start.duration(to: end)
-            // A turn that is waited for is counted when it comes, so what is counted may have begun before.
+            // The kernel counts a wait when it ends, so a counted wait may have begun before.
             return min(max(.nanoseconds(delays.max() ?? 0) - outside, .zero), start.duration(to: end))
         }
     }

@@ -3,13 +3,13 @@ package import Wire
 
 /// A blocking RESP2 connection to a server.
 ///
-/// One thread at a time; every reply is read in the order of its command. A reply that does not come within `timeout`
-/// is an error, and the connection is of no use after it.
+/// Only one thread may use it at a time; replies are read in the order of their commands. If a reply does not arrive
+/// within `timeout`, that is an error, and the connection cannot be used any more.
 package final class RESPClient {
     /// `host:port` of the server.
     package let address: String
     private let descriptor: Int32
-    /// Received and not yet read.
+    /// Bytes that were received and not yet read.
     private var input = ByteBuffer()
 
     package init(host: String = "127.0.0.1", port: UInt16, timeout: Duration = .seconds(30)) throws {
@@ -48,19 +48,19 @@ package final class RESPClient {
 
     // MARK: Commands
 
-    /// Sends one command and answers its reply, an error reply included.
+    /// Sends one command and returns its reply, which may be an error reply.
     package func send(_ arguments: [[UInt8]]) throws -> RESPValue {
         try write(encoded([arguments]))
         return try readReply()
     }
 
-    /// Sends one command and answers its reply.
+    /// Sends one command and returns its reply.
     ///
     /// - Throws: `LabError` with the text of an error reply.
     @discardableResult
     package func command(_ words: String...) throws -> RESPValue { try command(words) }
 
-    /// As the form with single words.
+    /// Does the same as the variadic form.
     @discardableResult
     package func command(_ words: [String]) throws -> RESPValue {
         let reply = try send(words.map { Array($0.utf8) })
@@ -68,13 +68,13 @@ package final class RESPClient {
         return reply
     }
 
-    /// Sends all commands, then reads all replies, error replies included.
+    /// Sends all commands, then reads all replies, including error replies.
     package func pipeline(_ commands: [[[UInt8]]]) throws -> [RESPValue] {
         try write(encoded(commands))
         return try commands.map { _ in try readReply() }
     }
 
-    /// Sends all commands and reads no reply: the connection is of no use for other requests afterwards.
+    /// Sends all commands and reads no reply; afterwards, the connection cannot be used for other requests.
     package func post(_ commands: [[[UInt8]]]) throws { try write(encoded(commands)) }
 
     /// A field of INFO, such as `redis_version`.
@@ -108,7 +108,7 @@ package final class RESPClient {
         }
     }
 
-    /// The next reply, or what the server sends unasked.
+    /// Reads the next reply, or the next message that the server sends on its own (MONITOR).
     package func read() throws -> RESPValue { try readReply() }
 
     private func readReply() throws -> RESPValue {
@@ -120,7 +120,7 @@ package final class RESPClient {
         }
     }
 
-    /// The reply at the front of `buffer`, and its length; `nil` when its end is missing.
+    /// The reply at the front of `buffer` and its length; `nil` if its end is missing.
     private static func firstReply(in buffer: borrowing ByteBuffer) throws -> (RESPValue?, count: Int) {
         var reader = ByteReader(buffer.bytes)
         return (try reader.readRESPValue(), reader.offset)

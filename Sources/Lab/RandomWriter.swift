@@ -2,18 +2,18 @@ import Foundation
 
 /// Writes seeded random commands of every family to a server, over several connections at once.
 ///
-/// The commands are those that a journal carries without loss (Protocol 5.6 lists what a master does not
-/// report to its replicas): a replica that applies the journal right ends up equal. Each connection has a generator of its
-/// own; how their commands interleave is up to the threads.
+/// By default, the journal carries all commands without loss (Protocol 5.6 lists what a master does not report to its
+/// replicas), so a replica that applies the journal correctly ends up equal. Each connection has its own generator; the
+/// order in which their commands interleave is up to the threads.
 package final class RandomWriter {
     package let seed: UInt64
     private let threads: [WriterThread]
 
     /// - Parameter databases: the databases written to.
-    /// - Parameter keys: keys of each type; fewer keys, more commands that meet.
-    /// - Parameter prefix: of all keys.
-    /// - Parameter flushes: now and then a database is emptied.
-    /// - Parameter unrecorded: commands of which a journal says too little are among them.
+    /// - Parameter keys: the number of keys of each type; with fewer keys, more commands meet at the same key.
+    /// - Parameter prefix: the prefix of all keys.
+    /// - Parameter flushes: whether a database is sometimes emptied.
+    /// - Parameter unrecorded: whether commands that a journal records incompletely are written, too.
     package init(
         port: UInt16, connections: Int = 4, databases: [Int] = [0, 3], keys: Int = 40, prefix: String = "",
         flushes: Bool = true, unrecorded: Bool = false, seed: UInt64
@@ -28,18 +28,18 @@ package final class RandomWriter {
         for thread in threads { thread.start() }
     }
 
-    /// Commands that have been sent and answered so far.
+    /// The number of commands that have been sent and answered so far.
     package var commandCount: Int { threads.reduce(0) { $0 + $1.commandCount } }
 
-    /// From now on MOVE is among the commands.
+    /// Writes MOVE commands, too, from now on.
     package func beginMovingKeys() {
         for thread in threads { thread.beginMovingKeys() }
     }
 
     /// Ends the writing and waits for the last replies.
     ///
-    /// - Throws: what broke a connection; error replies of commands are expected (a key of another type, an empty
-    ///   list) and are not errors here.
+    /// - Throws: the error that broke a connection. Error replies to commands are expected (a key of another type, an
+    /// empty list) and are not errors here.
     package func stop() throws {
         for thread in threads { thread.end() }
         for thread in threads { try thread.join() }

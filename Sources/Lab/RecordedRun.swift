@@ -2,7 +2,7 @@ import Foundation
 
 /// A recorded run of a real master: the bytes of its flows and the data set it held at the end.
 ///
-/// `Tests/IntegrationTests/Recordings/README.md` says what the files of its folder are.
+/// `Tests/IntegrationTests/Recordings/README.md` describes the files of its folder.
 package struct RecordedRun: Sendable {
     /// The path below the folder of recordings, such as `v1.40.1/big`.
     package let name: String
@@ -21,17 +21,16 @@ package struct RecordedRun: Sendable {
             .sorted { $0.name < $1.name }
     }
 
-    /// What is ready to be replayed: the files in one piece, near deadlines moved into the future.
+    /// A recording that is ready to be replayed, with joined files and with near deadlines moved into the future.
     package struct Replay {
         package let folder: TemporaryFolder
         package let expected: ExpectedData
     }
 
-    /// Lays the recording out in a folder of its own.
+    /// Copies the recording into its own folder, ready to be replayed.
     ///
-    /// Deadlines that lay shortly after the recording have passed by now, and a key whose deadline has passed is not
-    /// there to compare. They are moved by the same span in the streams, where each is 13 decimal digits, and in what
-    /// is expected.
+    /// Deadlines shortly after the recording have passed by now, and keys that have expired cannot be compared. These
+    /// deadlines are moved by the same time in the streams, where each one has 13 decimal digits, and in the expected data.
     package func prepareReplay() throws -> Replay {
         let folder = try TemporaryFolder("replay")
         var files = try wholeFiles()
@@ -53,10 +52,10 @@ package struct RecordedRun: Sendable {
     /// Deadlines before 2033 are moved.
     private static let horizon = 2_000_000_000_000
 
-    /// Nine and a half years later, still of 13 digits.
+    /// Returns the deadline nine and a half years later, which still has 13 digits.
     private static func moved(_ deadline: Int) -> Int { deadline + 300_000_000_000 }
 
-    /// The recording's files by name, those that are stored in parts joined.
+    /// Returns the recording's files by name; files that are stored in parts are joined.
     private func wholeFiles() throws -> [String: [UInt8]] {
         var files: [String: [UInt8]] = [:]
         for name in try FileManager.default.contentsOfDirectory(atPath: path).sorted() {
@@ -71,7 +70,7 @@ package struct RecordedRun: Sendable {
 }
 
 extension [UInt8] {
-    /// Replaces each occurrence of `old` by `new`, which is as long.
+    /// Replaces each occurrence of `old` with `new`, which has the same length.
     fileprivate mutating func replaceAll(_ old: [UInt8], with new: [UInt8]) {
         precondition(old.count == new.count, "the bytes around a replacement keep their places")
         var data = Data(self)

@@ -1,11 +1,11 @@
 import Wire
 
-/// What operators and accidents do to a cluster.
+/// Changes that operators and accidents make to a cluster.
 extension RedisCluster {
     package enum Failover: String, CaseIterable, Sendable {
-        /// Agreed upon with the master: nothing is lost.
+        /// Coordinated with the master; no write is lost.
         case orderly = ""
-        /// Voted for by the others, without the master.
+        /// Elected by the other masters, without the master's cooperation.
         case forced = "FORCE"
         /// Decided by the replica alone.
         case takeover = "TAKEOVER"
@@ -16,7 +16,7 @@ extension RedisCluster {
         try view().nodes.filter { $0.masterID == master.id }.compactMap { node($0.id) }.filter(\.server.isRunning)
     }
 
-    /// Makes a replica of `master` the master in its place, and waits until it is.
+    /// Promotes a replica of `master` in its place, and waits until the replica is the master.
     ///
     /// - Returns: the new master.
     @discardableResult
@@ -30,7 +30,7 @@ extension RedisCluster {
         return replica
     }
 
-    /// Waits until the cluster itself has put a replica in the place of `master`, which is gone.
+    /// Waits until the cluster itself has promoted a replica in the place of `master`, which is down.
     ///
     /// - Returns: the new master.
     @discardableResult
@@ -50,7 +50,7 @@ extension RedisCluster {
     }
 
     /// Moves slots with all their keys from one master to another, as `redis-cli --cluster reshard` does, while clients
-    /// go on writing.
+    /// continue to write.
     package func moveSlots(_ slots: some Sequence<Int>, from source: Node, to destination: Node) throws {
         let (from, to) = (try source.client(), try destination.client())
         let others = try masters().filter { $0 !== source && $0 !== destination }.map { try $0.client() }
@@ -61,14 +61,14 @@ extension RedisCluster {
                 for database in try DataReader(from).databases() {
                     try moveKeys(of: slot, in: database, from: from, to: destination.tlsPort ?? destination.server.port)
                 }
-                // The destination first: were it the source, a slot would be nobody's for a moment.
+                // The destination is told first; otherwise nobody would serve the slot for a moment.
                 try to.command("CLUSTER", "SETSLOT", "\(slot)", "NODE", destination.id)
             } while try !isHandedOver(slot, from, destination.id)
             for other in others { _ = try? other.command("CLUSTER", "SETSLOT", "\(slot)", "NODE", destination.id) }
         }
     }
 
-    /// - Returns: `false` when keys have come meanwhile.
+    /// - Returns: `false` if keys have arrived in the slot meanwhile.
     private func isHandedOver(_ slot: Int, _ source: RESPClient, _ id: String) throws -> Bool {
         let reply = try source.send(["CLUSTER", "SETSLOT", "\(slot)", "NODE", id].map { Array($0.utf8) })
         guard case .error(let text) = reply else { return true }
@@ -88,13 +88,13 @@ extension RedisCluster {
         }
     }
 
-    /// Leaves a slot open: its next keys come to `destination`, by ASK.
+    /// Opens a slot for a move and leaves it open: ASK redirects its next keys to `destination`.
     package func beginMoving(_ slot: Int, from source: Node, to destination: Node) throws {
         try destination.client().command("CLUSTER", "SETSLOT", "\(slot)", "IMPORTING", source.id)
         try source.client().command("CLUSTER", "SETSLOT", "\(slot)", "MIGRATING", destination.id)
     }
 
-    /// The keys of a slot that is open go to `destination`, and it stays open.
+    /// Moves the keys of an open slot to `destination`; the slot stays open.
     package func moveKeys(of slot: Int, from source: Node, to destination: Node) throws {
         try moveKeys(
             of: slot, in: 0, from: source.client(), to: destination.tlsPort ?? destination.server.port)
@@ -107,7 +107,7 @@ extension RedisCluster {
         }
     }
 
-    /// Takes back what an interrupted move of slots has left open on a node.
+    /// Closes the slots that an interrupted move has left open.
     package func closeOpenSlots() throws {
         for node in runningNodes {
             let client = try node.client()

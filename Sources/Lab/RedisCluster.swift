@@ -1,17 +1,17 @@
 import Foundation
 package import Wire
 
-/// A real Redis (or Valkey) Cluster of our own on 127.0.0.1: masters, and replicas of each.
+/// A real Redis (or Valkey) Cluster on 127.0.0.1: masters, and replicas of each.
 ///
-/// The nodes are made, joined and given their slots by plain commands; nothing outlives them. `REDIS_SERVER` or
-/// `VALKEY_SERVER` names another binary, `binary` one for this cluster.
+/// Plain commands join the nodes and assign the slots; nothing outlives the nodes. `REDIS_SERVER` or `VALKEY_SERVER`
+/// names another binary, `binary` one for this cluster.
 package final class RedisCluster {
-    /// A server of the cluster: a master, or a replica, at the time.
+    /// A server of the cluster, at present a master or a replica.
     package final class Node {
         package let server: RedisServer
         /// The node's id of 40 hex digits, which a restart keeps.
         package fileprivate(set) var id = ""
-        /// What clients and replicas reach the node through, where the cluster was made with proxies.
+        /// The proxy through which clients and replicas reach the node, if the cluster was created with proxies.
         package let proxy: TCPProxy?
         fileprivate let busPort: UInt16
 
@@ -21,16 +21,16 @@ package final class RedisCluster {
 
         /// The port that the cluster announces.
         package var port: UInt16 { proxy?.port ?? server.port }
-        /// The port that speaks TLS, where the cluster was made with it.
+        /// The port that speaks TLS, if the cluster was created with TLS.
         package var tlsPort: UInt16? { server.tlsPort }
         package var address: String { "127.0.0.1:\(port)" }
 
-        /// A connection past the proxy.
+        /// Opens a connection that bypasses the proxy.
         package func client(timeout: Duration = .seconds(30)) throws -> RESPClient {
             try server.client(timeout: timeout)
         }
 
-        /// Clients and replicas no longer reach the node; the other nodes do, so nobody takes its place.
+        /// Cuts the node off from clients and replicas. The other nodes still reach it, so no replica takes its place.
         package func cutOff() { proxy?.redirect(to: 1) }
         package func reconnect() { proxy?.redirect(to: server.port) }
     }
@@ -42,11 +42,11 @@ package final class RedisCluster {
     /// Starts the cluster and waits until every node serves and every replica follows its master.
     ///
     /// - Parameters:
-    ///   - replicas: of each master.
+    ///   - replicas: the number of replicas of each master.
     ///   - arguments: further options of each node.
-    ///   - nodeTimeout: after which a node that does not answer is replaced by its replica.
-    ///   - tls: nodes speak TLS too, on ports of their own.
-    ///   - usesProxies: each node announces a proxy, by which it can be cut off.
+    ///   - nodeTimeout: the time after which a replica replaces a node that does not answer.
+    ///   - tls: makes the nodes speak TLS, too, on other ports.
+    ///   - usesProxies: makes each node announce a proxy, by which it can be cut off.
     package init(
         masters: Int = 3, replicas: Int = 1, _ arguments: [String] = [], nodeTimeout: Duration = .milliseconds(1500),
         usesProxies: Bool = false, binary: String? = nil, tls: TLSPeer.Options? = nil
@@ -61,7 +61,7 @@ package final class RedisCluster {
                     "\(milliseconds)", "--cluster-config-file", "nodes.conf", "--cluster-replica-validity-factor", "0",
                     "--cluster-allow-replica-migration", "no", "--repl-diskless-sync-delay", "0",
                 ] + (proxy.map { ["--cluster-announce-port", "\($0.port)"] } ?? [])
-                // Without TLS between the nodes none of them announces its port for it.
+                // A node announces its TLS port only if the nodes use TLS among themselves.
                 + (tls == nil ? [] : ["--tls-cluster", "yes", "--tls-replication", "yes"])
             let server = try RedisServer(fixed + arguments, binary: binary, tls: tls)
             proxy?.redirect(to: server.port)
@@ -110,7 +110,7 @@ package final class RedisCluster {
 
     package func node(_ id: String) -> Node? { nodes.first { $0.id == id } }
 
-    /// The cluster as a node that runs sees it.
+    /// The cluster as a running node sees it.
     package func view() throws -> ClusterView {
         var failure: any Error = LabError("no node of the cluster runs")
         for node in runningNodes {
@@ -137,7 +137,8 @@ package final class RedisCluster {
         try master(of: key).client().command(words)
     }
 
-    /// Waits until all nodes that run agree on who serves what, every slot is served, and every replica follows.
+    /// Waits until all running nodes agree on the owners of the slots, every slot is served, and every replica follows
+    /// its master.
     package func settle(timeout: Duration = .seconds(60)) throws {
         try wait(until: "the cluster is whole and of one mind", timeout: timeout, every: .milliseconds(50)) {
             (try? isSettled()) == true
@@ -154,7 +155,7 @@ package final class RedisCluster {
             let seen = (0..<Self.slotCount).map { view.owner(of: $0) ?? "" }
             if seen.contains("") || owners.map({ $0 != seen }) == true { return false }
             owners = seen
-            // Every node knows whose replica each one is, or some would find none for a master.
+            // All nodes must agree on the master of each replica; otherwise a caller might find no replica of a master.
             let masters = view.nodes.map { "\($0.id) \($0.masterID ?? "")" }.sorted()
             if roles.map({ $0 != masters }) == true { return false }
             roles = masters
@@ -167,7 +168,7 @@ package final class RedisCluster {
 }
 
 extension RESPClient {
-    /// `ok` or `fail`.
+    /// The state of the cluster in the server's view: `ok` or `fail`.
     package func clusterState() throws -> String? {
         let lines = try command("CLUSTER", "INFO").text?.split(whereSeparator: \.isNewline) ?? []
         return lines.first { $0.hasPrefix("cluster_state:") }.map { String($0.dropFirst("cluster_state:".count)) }

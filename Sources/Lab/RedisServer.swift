@@ -1,17 +1,17 @@
 import Foundation
 
-/// A real `redis-server` (or Valkey) of our own on a free port, with nothing on disk that outlives it.
+/// A real `redis-server` (or Valkey) on a free port, with nothing on disk that outlives it.
 ///
-/// `REDIS_SERVER` or `VALKEY_SERVER` names another binary. Keep it alive with `defer { redis.stop() }`: a server whose
-/// last owner lets go is killed. `VALKEY_BIN` names a Valkey of 8.1 or later for the tests that are about one.
+/// `REDIS_SERVER` or `VALKEY_SERVER` names another binary. Keep the server alive with `defer { redis.stop() }`: it is
+/// killed when its last owner releases it. `VALKEY_BIN` names a Valkey of 8.1 or later for the tests that need one.
 package final class RedisServer {
     package let port: UInt16
-    /// Where it speaks TLS; `nil`: nowhere.
+    /// The port that speaks TLS; `nil` without TLS.
     package let tlsPort: UInt16?
     package let folder: TemporaryFolder
     private let binary: String
     private let arguments: [String]
-    /// Its files are read again by a restart.
+    /// Kept because a restart reads the certificate files again.
     private let tls: TLSPeer.Options?
     private var process: ChildProcess
 
@@ -33,9 +33,9 @@ package final class RedisServer {
     /// Starts a server and waits until it answers.
     ///
     /// - Parameters:
-    ///   - arguments: further options, such as `["--maxmemory", "100mb"]`; they come last and win.
+    ///   - arguments: further options, such as `["--maxmemory", "100mb"]`; they come last and take precedence.
     ///   - binary: the server's program.
-    ///   - tls: has it speak TLS too, on `tlsPort`.
+    ///   - tls: makes the server speak TLS, too, on `tlsPort`.
     package init(_ arguments: [String] = [], binary: String? = nil, tls: TLSPeer.Options? = nil) throws {
         let tlsPort = try tls.map { _ in try freePort() }
         let arguments = (tls.map { Self.arguments($0, port: tlsPort) } ?? []) + arguments
@@ -56,7 +56,7 @@ package final class RedisServer {
 
     deinit { process.kill() }
 
-    /// A Valkey to test with.
+    /// The Valkey that `VALKEY_BIN` names.
     package static var valkeyBinary: String? {
         ProcessInfo.processInfo.environment["VALKEY_BIN"].flatMap { $0.isEmpty ? nil : $0 }
     }
@@ -71,7 +71,7 @@ package final class RedisServer {
         try RESPClient(port: port, timeout: timeout)
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the end.
     package func stop() { process.terminate() }
 
     /// SIGKILL: what was not on disk is gone.
@@ -83,9 +83,9 @@ package final class RedisServer {
     /// SIGCONT.
     package func resume() { process.resume() }
 
-    /// Ends the server if it runs and starts it again on the same port, over the same folder.
+    /// Ends the server if it runs, and starts it again on the same port with the same folder.
     ///
-    /// - Parameter changes: options of this start, which win.
+    /// - Parameter changes: options of this start only, which take precedence.
     package func restart(_ changes: [String] = []) throws {
         stop()
         process = try Self.launch(binary, arguments + changes, folder, port)
@@ -117,7 +117,8 @@ package final class RedisServer {
     }
 }
 
-/// Runs `body` with a free port, and again with another when it throws: the port may have been taken meanwhile.
+/// Runs `body` with a free port. If `body` throws, runs it again with another port, at most three times in all, because
+/// the port may have been taken meanwhile.
 func withFreePort<R>(_ body: (UInt16) throws -> R) throws -> R {
     for _ in 0..<2 {
         if let result = try? body(freePort()) { return result }
@@ -125,7 +126,9 @@ func withFreePort<R>(_ body: (UInt16) throws -> R) throws -> R {
     return try body(freePort())
 }
 
-/// Waits until `process` answers `question` on `port`; says what it printed when it ends instead.
+/// Waits until `process` answers `question` on `port`.
+///
+/// - Throws: `LabError`, with the output of the process if it ends instead.
 func waitUntilAnswering(_ process: ChildProcess, _ port: UInt16, _ question: (RESPClient) throws -> Void) throws {
     try wait(until: "\(process.name) answers on port \(port)") {
         guard process.isRunning else {

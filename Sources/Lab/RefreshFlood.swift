@@ -1,10 +1,10 @@
 import Foundation
 import Wire
 
-/// A task that is asked to read very many keys at its source, all at once, and is killed in the middle.
+/// A task that must read very many keys at its source, all at once, and is killed in the middle.
 ///
-/// The requests are put into the queue's file of the state directory, as a process before would have left it. Half of the
-/// keys are different at the target.
+/// The requests are put into the queue's file in the state directory, as an earlier process would have left them. Half
+/// of the keys differ at the target.
 package final class RefreshFlood {
     package struct Report: Sendable {
         package var refreshed = 0
@@ -91,7 +91,7 @@ package final class RefreshFlood {
         }
     }
 
-    /// Source: `RefreshFile`.
+    /// Writes the queue's file, in the format of `RefreshFile`.
     private func ask() throws {
         var bytes = ByteBuffer(capacity: keys * 32)
         for byte in "df2rfsh1".utf8 { bytes.append(byte) }

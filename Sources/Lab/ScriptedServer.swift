@@ -1,12 +1,12 @@
 import Foundation
 
-/// A server that treats each connection by a script, on a thread of its own.
+/// A server that runs a script for each connection, on a separate thread.
 package final class ScriptedServer: Sendable {
     /// A connection as the script sees it; it is closed when the script has ended.
     package struct Connection: Sendable {
         package let descriptor: Int32
 
-        /// What has arrived, or what arrives next; empty once the client has sent its FIN.
+        /// Receives the bytes that have arrived, or waits for them; empty once the client has sent its FIN.
         package func receive() -> String {
             var buffer = [UInt8](repeating: 0, count: 4096)
             let count = read(descriptor, &buffer, buffer.count)
@@ -15,7 +15,7 @@ package final class ScriptedServer: Sendable {
 
         package func send(_ text: String) { _ = write(descriptor, text, text.utf8.count) }
 
-        /// The connection will be closed with RST.
+        /// Makes the connection end with RST when it is closed.
         package func closesWithReset() {
             var option = linger(l_onoff: 1, l_linger: 0)
             setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))

@@ -53,11 +53,11 @@ package final class SentinelGroup {
     }
 
     /// - Parameters:
-    ///   - password: of the sentinels.
-    ///   - tls: the sentinels speak TLS only.
-    ///   - serverTLS: the servers speak TLS too, to each other and to the sentinels only so. Without it sentinels with TLS do not
-    ///     know each other.
-    ///   - binary: of servers and sentinels.
+    ///   - password: the password of the sentinels.
+    ///   - tls: makes the sentinels speak TLS only.
+    ///   - serverTLS: makes the servers speak TLS, too; among themselves and to the sentinels they use only TLS.
+    /// Without it, sentinels with TLS do not know each other.
+    ///   - binary: the program of servers and sentinels.
     package init(
         downAfterMilliseconds: Int = 2500, password: String? = nil, tls: TLSPeer.Options? = nil,
         serverTLS: TLSPeer.Options? = nil, binary: String? = nil
@@ -83,7 +83,7 @@ package final class SentinelGroup {
         if tls == nil {
             try wait(until: "the sentinels know each other") { try sentinels.allSatisfy { try knowsAll($0) } }
         } else if serverTLS != nil {
-            // Nobody can ask them in plaintext.
+            // Sentinels with TLS cannot be asked in plaintext, so their logs are read.
             try wait(until: "the sentinels know each other") {
                 sentinels.allSatisfy {
                     $0.log.components(separatedBy: "+sentinel sentinel").count > 2 && $0.log.contains("+slave slave")
@@ -102,7 +102,7 @@ package final class SentinelGroup {
         return field("num-other-sentinels") == "2" && field("num-slaves") == "1"
     }
 
-    /// The server that is the master, by its own word; `nil` when none or both are.
+    /// The server that says it is the master; `nil` if none or both do.
     package var master: RedisServer? {
         let masters = servers.filter { (try? $0.client(timeout: .seconds(1)).info("replication", "role")) == "master" }
         return masters.count == 1 ? masters[0] : nil
@@ -122,7 +122,7 @@ package final class SentinelGroup {
         }
     }
 
-    /// The section of a configuration.
+    /// The lines about the sentinels in the section of a configuration.
     package func section(_ more: [String] = []) -> [String] {
         let addresses = sentinels.map { "\"127.0.0.1:\($0.port)\"" }.joined(separator: ", ")
         return ["sentinel:", "  master: \(name)", "  addrs: [\(addresses)]"] + more.map { "  " + $0 }

@@ -1,27 +1,27 @@
-/// A comparison of two servers key by key, in batches: neither data set is in memory whole.
+/// A comparison of two servers key by key, in batches: neither data set is in memory as a whole.
 ///
 /// A key that is written meanwhile may be reported as a difference; compare when the writing is over.
 package struct ServerComparison {
-    /// Keys of the source that were looked at.
+    /// The number of keys of the source that were compared.
     package private(set) var keyCount = 0
-    /// Keys that are not the same, in the order of databases and keys, up to the limit that was asked for.
+    /// The keys that differ, in the order of databases and keys, up to the requested limit.
     package private(set) var differences: [Difference] = []
-    /// All that differ, those above the limit too.
+    /// The number of all keys that differ, including those above the limit.
     package private(set) var differenceCount = 0
 
-    /// df2redis's own keys in the target, which are no difference.
+    /// df2redis's own keys in the target, which do not count as differences.
     package private(set) var ownKeys: Set<[UInt8]> = []
 
     package var isEqual: Bool { differenceCount == 0 }
 
-    /// Those of `ownKeys` that are no marks of a cluster's masters, which stay with the task's position.
+    /// `ownKeys` without the marks on a cluster's masters, which exist as long as the task's position does.
     package var ownKeysBesidesNodeMarks: Set<String> {
         Set(ownKeys.map { String(decoding: $0, as: UTF8.self) }).filter { !$0.contains("df2redis:node:") }
     }
 
     /// Compares what `target` holds with what `source` holds.
     ///
-    /// - Parameter limit: differences to keep.
+    /// - Parameter limit: the number of differences to keep.
     package init(source: RESPClient, target: RESPClient, limit: Int = 1000) throws {
         try self.init(source: DataReader(source), target: DataReader(target), limit: limit)
     }
@@ -46,7 +46,7 @@ package struct ServerComparison {
             // SCAN may name a key twice.
             var seen = Set<[UInt8]>()
             try sourceReader.scan { batch in
-                // The source may be a target as well, of another task.
+                // The source may also be the target of another task.
                 let keys = batch.filter { !ServerData.isOwn($0) && seen.insert($0).inserted }
                 keyCount += keys.count
                 let pairs = zip(try sourceReader.read(keys), try targetReader.read(keys))

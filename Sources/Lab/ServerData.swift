@@ -1,4 +1,4 @@
-/// What a server holds: databases by number, keys by their bytes.
+/// The data set of a server: databases by number, keys by their bytes.
 package struct ServerData: Equatable, Sendable {
     /// A key's value, its type as TYPE names it, and its deadline in Unix milliseconds, -1 for none.
     package struct Entry: Equatable, Sendable {
@@ -9,10 +9,11 @@ package struct ServerData: Equatable, Sendable {
 
     package typealias Keys = [[UInt8]: Entry]
 
-    /// What the names of df2redis's own keys in the target begin with.
+    /// The prefix of df2redis's own keys in the target.
     private static let ownPrefix = Array("df2redis:".utf8)
 
-    /// Whether a key of the target is df2redis's own: its name begins so, in a cluster perhaps after a hash tag.
+    /// Whether a key of the target is df2redis's own: its name begins with the prefix, in a cluster possibly inside or
+    /// after a hash tag.
     package static func isOwn(_ key: [UInt8]) -> Bool {
         if key.first == UInt8(ascii: "{"), let end = key.firstIndex(of: UInt8(ascii: "}")) {
             return key[(end + 1)...].starts(with: ownPrefix) || key[1...].starts(with: ownPrefix)
@@ -24,10 +25,10 @@ package struct ServerData: Equatable, Sendable {
 
     package init(databases: [Int: Keys] = [:]) { self.databases = databases.filter { !$0.value.isEmpty } }
 
-    /// Keys in all databases.
+    /// The number of keys in all databases.
     package var count: Int { databases.values.reduce(0) { $0 + $1.count } }
 
-    /// Reads everything that `client`'s server holds; database 0 is the selected one afterwards.
+    /// Reads everything that `client`'s server holds; database 0 is selected afterwards.
     package init(reading client: RESPClient) throws { try self.init(reading: DataReader(client)) }
 
     /// Reads everything that all masters of `cluster` hold.
@@ -47,13 +48,13 @@ package struct ServerData: Equatable, Sendable {
         self.init(databases: databases)
     }
 
-    /// The data set without df2redis's own keys: its checkpoints.
+    /// The data set without df2redis's own keys, which are its checkpoints.
     package var withoutCheckpoints: ServerData {
         ServerData(
             databases: databases.mapValues { keys in keys.filter { !Self.isOwn($0.key) } })
     }
 
-    /// Both data sets; a key that both have is an error of the caller's.
+    /// Returns both data sets together; the caller must make sure that they have no key in common.
     package func united(with other: ServerData) -> ServerData {
         ServerData(
             databases: databases.merging(other.databases) { mine, theirs in
@@ -61,13 +62,14 @@ package struct ServerData: Equatable, Sendable {
             })
     }
 
-    /// The keys whose names begin with `prefix`.
+    /// Returns only the keys whose names begin with `prefix`.
     package func keys(beginningWith prefix: String) -> ServerData {
         ServerData(
             databases: databases.mapValues { keys in keys.filter { $0.key.starts(with: Array(prefix.utf8)) } })
     }
 
-    /// The differences of `other` from this data set, in the order of databases and keys; none when they are equal.
+    /// Returns the differences between this data set and `other` in the order of databases and keys; empty if they are
+    /// equal.
     package func differences(in other: ServerData) -> [Difference] {
         var found: [Difference] = []
         for database in Set(databases.keys).union(other.databases.keys).sorted() {
@@ -82,13 +84,13 @@ package struct ServerData: Equatable, Sendable {
     }
 }
 
-/// A key that is not the same on both sides.
+/// A key that differs between the two sides.
 package struct Difference: Equatable, Sendable {
     package enum Kind: Equatable, Sendable {
         case missing(type: String)
         case unexpected(type: String)
         case type(String, String)
-        /// Where the values part, in words.
+        /// Where the values differ, in words.
         case value(String)
         case expiry(Int, Int)
     }
@@ -151,7 +153,7 @@ extension DataNode {
         return String(decoding: json.prefix(120), as: UTF8.self) + (json.count > 120 ? "... (\(json.count) bytes)" : "")
     }
 
-    /// Where two values part, in words; both differ.
+    /// Says in words where this value and `other` differ; they must not be equal.
     func parting(from other: DataNode) -> String {
         switch (self, other) {
         case (.array(let a), .array(let b)):

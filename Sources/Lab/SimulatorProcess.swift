@@ -1,6 +1,6 @@
 import Foundation
 
-/// `dragonfly-sim` as a process of its own.
+/// `dragonfly-sim` in a separate process.
 package final class SimulatorProcess {
     package let port: UInt16
     package let process: ChildProcess
@@ -8,7 +8,7 @@ package final class SimulatorProcess {
 
     /// Starts a simulated master on a free port.
     ///
-    /// - Parameter options: what goes after `dragonfly-sim serve --port 0 --print-port`.
+    /// - Parameter options: the arguments after `dragonfly-sim serve --port 0 --print-port`.
     package init(_ options: [String]) throws {
         folder = try TemporaryFolder("simulator")
         let process = try ChildProcess(
@@ -29,7 +29,8 @@ package final class SimulatorProcess {
 
     deinit { process.kill() }
 
-    /// Ends the master and answers what it saw its replicas do that harms a real one, such as an RST instead of FIN.
+    /// Ends the master and returns the violations that it saw: what its replicas did that harms a real master, such as
+    /// an RST instead of FIN.
     @discardableResult
     package func stop() -> [String] {
         process.terminate()

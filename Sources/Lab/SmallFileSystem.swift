@@ -1,6 +1,6 @@
 import Glibc
 
-/// A file system in memory that is full after so many bytes; gone with its owner.
+/// A file system in memory with a limited size; it is unmounted with its owner.
 package final class SmallFileSystem {
     package let path: String
 
@@ -10,7 +10,7 @@ package final class SmallFileSystem {
         return (try? SmallFileSystem(at: folder.file("probe"), bytes: 1 << 20)) != nil
     }
 
-    /// Makes the folder `path`, if it is not there, and mounts the file system over it.
+    /// Creates the folder `path` if it does not exist, and mounts the file system over it.
     package init(at path: String, bytes: Int) throws {
         self.path = path
         var built = ""
@@ -23,6 +23,6 @@ package final class SmallFileSystem {
         }
     }
 
-    // Whoever still holds a file there keeps it; the folder is free at once.
+    // Files that are still open stay usable; the folder is free at once.
     deinit { umount2(path, Int32(MNT_DETACH)) }
 }

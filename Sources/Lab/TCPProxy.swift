@@ -1,10 +1,10 @@
 import Foundation
 
-/// A proxy on 127.0.0.1 in front of a server there: a network between the two that can hold bytes back, let only so many
-/// commands a second through, or be long.
+/// A proxy in front of a server on 127.0.0.1. It acts as a network that can hold bytes back, limit the number of
+/// commands a second, or delay bytes.
 ///
-/// Each direction of a connection has a thread. What a client has sent before it went away is still delivered, as a network
-/// does.
+/// Each direction of a connection has a thread. Bytes that a client has sent before it disconnects are still delivered,
+/// as on a network.
 package final class TCPProxy: @unchecked Sendable {  // everything that threads share is under the lock
     private struct State {
         var isStopped = false
@@ -16,7 +16,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         var heldBytes = 0
         var descriptors: Set<Int32> = []
         var commandsPerSecond: Int?
-        /// Connections that have carried more bytes than this are broken, as often as is left.
+        /// A connection that has carried more bytes than this to the server is broken, as long as `breaksLeft` is positive.
         var breakAfterBytes = Int.max
         var breaksLeft = 0
         /// When the next command may pass.
@@ -27,26 +27,25 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     private let listener: Listener
     private let lock = NSCondition()
     private var state: State
-    /// How long bytes are on their way, in each direction.
+    /// How long bytes take in each direction.
     private let delay: Duration
     private let onReply: (@Sendable (ArraySlice<UInt8>) -> Void)?
     private let onTraffic: (@Sendable (Traffic) -> Void)?
 
-    /// Bytes that pass.
+    /// Bytes that pass through the proxy.
     package struct Traffic: Sendable {
         /// The connection's number.
         package var connection: Int
-        /// Towards the server; else a reply, which reaches the client when it has been seen.
+        /// Whether the bytes go to the server. Otherwise they are replies, which reach the client after they have been seen.
         package var isRequest: Bool
         package var bytes: ArraySlice<UInt8>
     }
 
     /// - Parameters:
-    ///   - commandsPerSecond: over all connections, towards the server; `nil`: no limit.
-    ///   - delay: how long bytes are on their way, in each direction. Any number of them can be.
-    ///   - onReply: sees, on the connection's own thread, what the server has sent before it is passed on.
-    ///   - onTraffic: sees both directions, each on a thread of its own: requests when they come, replies when they are on
-    ///     their way no longer.
+    ///   - commandsPerSecond: the limit for commands to the server, over all connections; `nil` for no limit.
+    ///   - delay: how long bytes take in each direction. Any number of bytes can be on their way.
+    ///   - onReply: sees what the server has sent before it is passed on, on the connection's own thread.
+    ///   - onTraffic: sees both directions, each on its own thread: requests when they arrive, replies after their delay.
     package init(
         to server: UInt16, commandsPerSecond: Int? = nil, delay: Duration = .zero,
         onReply: (@Sendable (ArraySlice<UInt8>) -> Void)? = nil, onTraffic: (@Sendable (Traffic) -> Void)? = nil
@@ -59,13 +58,13 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         Thread { [self] in acceptLoop() }.start()
     }
 
-    /// Commands a second that pass, over all connections; `nil`: no limit.
+    /// The limit for commands to the server a second, over all connections; `nil` for no limit.
     package var commandsPerSecond: Int? {
         get { lock.withLock { state.commandsPerSecond } }
         set { lock.withLock { state.commandsPerSecond = newValue } }
     }
 
-    /// Ends every connection; nothing more is taken.
+    /// Ends every connection and accepts no more.
     package func stop() {
         lock.withLock {
             guard !state.isStopped else { return }
@@ -76,7 +75,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         }
     }
 
-    /// Breaks the connections that there are, and leads later ones to another server.
+    /// Breaks the existing connections, and connects later ones to another server.
     package func redirect(to server: UInt16) {
         lock.withLock {
             state.server = server
@@ -84,7 +83,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         }
     }
 
-    /// The next `times` connections that bring the server more than `bytes` are broken.
+    /// Breaks the next `times` connections that carry more than `bytes` to the server.
     package func breakConnections(carrying bytes: Int, times: Int) {
         lock.withLock { (state.breakAfterBytes, state.breaksLeft) = (bytes, times) }
     }
@@ -92,7 +91,8 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     /// How many connections are still to be broken.
     package var breaksLeft: Int { lock.withLock { state.breaksLeft } }
 
-    /// From now on the connections that there are deliver nothing to the server; later ones do.
+    /// Holds back everything that the existing connections send to the server from now on; later connections are not
+    /// affected.
     package func holdBack() {
         lock.withLock {
             state.heldGeneration = state.generation
@@ -100,7 +100,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         }
     }
 
-    /// What has been held back is delivered.
+    /// Delivers the bytes that have been held back.
     package func release() {
         lock.withLock {
             state.heldGeneration = nil
@@ -140,7 +140,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         }
     }
 
-    /// Both sockets of a connection, closed when both directions are through.
+    /// Both sockets of a connection, closed when both directions have ended.
     private final class Pair: @unchecked Sendable {  // `directions` is under the proxy's lock
         let number: Int
         let client: Int32
@@ -165,7 +165,8 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         return nil
     }
 
-    /// - Parameter generation: of a direction to the server, which may be held back and paced.
+    /// - Parameter generation: the generation of a direction to the server, which may be held back and paced; `nil` for
+    /// replies.
     private func relay(from source: Int32, to sink: Int32, _ pair: Pair, generation: Int?) {
         var buffer = [UInt8](repeating: 0, count: delay > .zero ? 256 << 10 : 16 << 10)
         let isRequest = generation != nil
@@ -200,7 +201,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             }
         }
         path?.finish()
-        // A client that is gone still has its bytes delivered; a server that is gone answers no more.
+        // If the client is gone, its bytes are still delivered. If the server is gone, there are no more replies.
         shutdown(sink, Int32(SHUT_WR))
         if generation == nil { shutdown(pair.client, Int32(SHUT_RDWR)) }
         lock.withLock {
@@ -228,7 +229,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
         state.heldBytes -= count
     }
 
-    /// Waits until `count` more commands may have passed.
+    /// Waits for as long as `count` more commands take at the limited rate.
     private func pace(_ count: Int) {
         let due = lock.withLock { () -> ContinuousClock.Instant? in
             guard let commandsPerSecond = state.commandsPerSecond, count > 0 else { return nil }
@@ -252,7 +253,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
     }
 }
 
-/// Bytes that are on their way for a while: a thread of its own delivers them in order when they are due.
+/// Delays bytes: its own thread delivers them in order when they are due.
 private final class DelayedPath: @unchecked Sendable {  // everything that threads share is under the lock
     private let sink: Int32
     private let delay: Duration
@@ -276,7 +277,7 @@ private final class DelayedPath: @unchecked Sendable {  // everything that threa
         }
     }
 
-    /// Waits until all is delivered, or cannot be.
+    /// Waits until all bytes are delivered, or cannot be delivered.
     func finish() {
         lock.withLock {
             hasEnded = true
@@ -314,7 +315,7 @@ struct CommandCounter {
     private var argumentsLeft = 0
     /// Bytes of an argument, with its line end, that are still to come.
     private var bytesLeft = 0
-    /// In the line so far.
+    /// The number in the line so far.
     private var number = 0
 
     mutating func commands(in bytes: ArraySlice<UInt8>) -> Int {

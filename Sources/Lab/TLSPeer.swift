@@ -3,12 +3,12 @@ import Foundation
 
 /// The server's end of a TLS connection, on a blocking socket and one thread.
 package final class TLSPeer {
-    /// What a server of TLS presents and demands.
+    /// What a TLS server presents and demands.
     package struct Options: Sendable {
         package var files: CertificateFiles
-        /// The authority of the clients' certificates; `nil`: none is asked for.
+        /// The authority of the clients' certificates; `nil` if none are requested.
         package var clientAuthority: String?
-        /// `TLS1_2_VERSION` and its like.
+        /// The accepted versions, such as `TLS1_2_VERSION`.
         package var versions: ClosedRange<Int32>
 
         package init(
@@ -25,9 +25,9 @@ package final class TLSPeer {
         case notified
         /// FIN without close_notify.
         case bare
-        /// FIN without close_notify after ours, which nobody waits for.
+        /// FIN without close_notify after the server's own end, when nobody waits for a close_notify.
         case late
-        /// RST, or an error of the protocol.
+        /// RST, or a protocol error.
         case broken
     }
 
@@ -39,10 +39,10 @@ package final class TLSPeer {
     package let descriptor: Int32
     private let ssl: OpaquePointer
 
-    /// A write to a client that is gone is an error, not the end of the process.
+    /// Makes a write to a client that is gone an error instead of the end of the process.
     private static let ignoresPipe: Void = { signal(SIGPIPE, SIG_IGN) }()
 
-    /// Makes the handshake; the descriptor stays its owner's.
+    /// Makes the handshake; the caller keeps the ownership of the descriptor.
     ///
     /// - Throws: `LabError` with OpenSSL's reason.
     package init(_ descriptor: Int32, _ options: Options) throws {
@@ -51,7 +51,7 @@ package final class TLSPeer {
         guard let context = SSL_CTX_new(TLS_server_method()) else { throw LabError("OpenSSL makes no context") }
         defer { SSL_CTX_free(context) }
         _ = df2redis_ssl_ctx_limit_versions(context, options.versions.lowerBound, options.versions.upperBound)
-        // TLS 1.1 needs signatures that are no longer good enough for anybody else.
+        // TLS 1.1 needs signatures that the default security level does not allow.
         if options.versions.upperBound < TLS1_2_VERSION { SSL_CTX_set_cipher_list(context, "DEFAULT@SECLEVEL=0") }
         guard SSL_CTX_use_certificate_chain_file(context, options.files.certificate) == 1,
             SSL_CTX_use_PrivateKey_file(context, options.files.key, SSL_FILETYPE_PEM) == 1
@@ -72,7 +72,7 @@ package final class TLSPeer {
 
     deinit { SSL_free(ssl) }
 
-    /// Bytes that are decrypted already: the socket does not announce them.
+    /// Whether there are decrypted bytes, which polling the socket does not announce.
     package var hasPending: Bool { SSL_pending(ssl) > 0 }
 
     package func receive() -> Received {
@@ -95,19 +95,19 @@ package final class TLSPeer {
 
     package func send(_ text: String) { send(Array(text.utf8)[...]) }
 
-    /// Asks the client for new keys with the next bytes (TLS 1.3): it is to answer.
+    /// Requests new keys from the client with the next bytes (TLS 1.3), to which the client must reply.
     package func askForNewKeys() { SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) }
 
-    /// close_notify, and FIN.
+    /// Sends close_notify and FIN.
     package func finish() {
         ERR_clear_error()
         SSL_shutdown(ssl)
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
-    /// Reads what comes after close_notify.
+    /// Reads the raw bytes after the client's close_notify.
     ///
-    /// - Returns: bytes until the client's FIN; -1 when a reset took its place.
+    /// - Returns: the number of bytes until the client's FIN; -1 if a reset came instead.
     package func rawBytesToFIN() -> Int {
         var (buffer, total) = ([UInt8](repeating: 0, count: 4096), 0)
         while true {

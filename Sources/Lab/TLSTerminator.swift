@@ -1,10 +1,10 @@
 import Base
 import Foundation
 
-/// TLS in front of a server of 127.0.0.1 that has none: each end of a connection reaches the other side as what it is.
+/// TLS in front of a plaintext server on 127.0.0.1; it passes the end of each direction on to the other side.
 ///
-/// A connection is a thread. What a client has sent before its end is delivered, then its FIN; the server's bytes still go
-/// to it until the server's FIN, which becomes close_notify and FIN.
+/// Each connection has a thread. The bytes that a client has sent before its end are delivered, then a FIN. The
+/// server's bytes still go to the client until the server's FIN, which becomes close_notify and FIN.
 package final class TLSTerminator: Sendable {
     private struct State {
         var ends: [TLSPeer.End] = []
@@ -31,12 +31,12 @@ package final class TLSTerminator: Sendable {
         }.start()
     }
 
-    /// Takes no more connections; those that there are go on.
+    /// Accepts no more connections; existing ones continue.
     package func stop() { listener.stop() }
 
     /// How clients have ended their directions.
     package var ends: [TLSPeer.End] { state.withLock { $0.ends } }
-    /// What clients have sent between their close_notify and their FIN.
+    /// The number of bytes that clients have sent between their close_notify and their FIN.
     package var bytesAfterClose: Int { state.withLock { $0.bytesAfterClose } }
     /// Handshakes that failed, and why.
     package var failures: [String] { state.withLock { $0.failures } }

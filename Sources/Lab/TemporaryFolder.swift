@@ -1,6 +1,6 @@
 import Foundation
 
-/// A folder of our own under the system's temporary one, removed with its contents when the last owner lets go.
+/// A folder under the system's temporary folder; it is removed with its contents when its last owner releases it.
 package final class TemporaryFolder: Sendable {
     package let path: String
 
@@ -18,7 +18,7 @@ package final class TemporaryFolder: Sendable {
     /// The path of `name` inside the folder.
     package func file(_ name: String) -> String { "\(path)/\(name)" }
 
-    /// Writes `text` to the file `name` and answers its path.
+    /// Writes `text` to the file `name` and returns the file's path.
     @discardableResult
     package func write(_ text: String, to name: String) throws -> String {
         try text.write(toFile: file(name), atomically: false, encoding: .utf8)

@@ -2,10 +2,10 @@ import Base
 import Foundation
 import Wire
 
-/// df2redis between a master under load of commands that are not idempotent and a real server, or cluster, with append-only
-/// files, with faults in random order; both sides must be equal at the end, without a full sync that was not needed.
+/// Runs df2redis under faults in random order, between a master under a load of commands that are not idempotent and a
+/// real server or cluster with append-only files. Both sides must be equal at the end, without an unnecessary full sync.
 package final class Torture {
-    /// What goes wrong.
+    /// A kind of fault.
     package enum Fault: String, CaseIterable, Sendable {
         case daemonKilled, daemonLeft, daemonStopped, daemonKilledOverStoppedTarget
         case targetKilled, targetStopped, targetCut, targetReadOnly, targetFull, targetBusy, targetLoading
@@ -17,7 +17,7 @@ package final class Torture {
     package enum TargetKind: String, CaseIterable, Sendable {
         case standalone, cluster
 
-        /// What can go wrong with such a target around it.
+        /// The faults that are possible with this kind of target.
         package var faults: [Fault] {
             let ofCluster: Set<Fault> = [
                 .nodeKilled, .nodeReplaced, .nodeStopped, .nodeCutOff, .nodeCut, .nodeFull, .failedOver, .slotsMoved,
@@ -33,7 +33,7 @@ package final class Torture {
         package var faults = 100
         package var seed: UInt64 = .random(in: 0 ... .max)
         package var shards = 2
-        /// Commands of which a journal says too little are among them, and both sides are compared all the time.
+        /// The load includes commands that the journal records incompletely, and df2redis compares both sides all the time.
         package var writesUnrecorded = false
         package var commandsPerSecond = 1500
         /// No new fault after this time, once each kind has had its turn.
@@ -42,8 +42,8 @@ package final class Torture {
         package var faultsPerRound = 10
         package var kinds: [Fault]
         package let target: TargetKind
-        /// Bytes of a file system made for the spool, smaller than `spool.diskBytes`; `nil`: an ordinary folder, and
-        /// `diskFilled` spends the budget instead. Needs the right to mount.
+        /// The size in bytes of a file system for the spool, smaller than `spool.diskBytes`, which needs the right to
+        /// mount; `nil` for an ordinary folder, in which case `diskFilled` uses up the budget instead.
         package var spoolFileSystemBytes: Int?
 
         package init(target: TargetKind = .standalone) {
@@ -57,28 +57,28 @@ package final class Torture {
         package var commands = 0
         package var comparedKeys = 0
         package var rounds = 0
-        /// Full syncs, the first one left out.
+        /// Full syncs, without the first one.
         package var fullSyncs = 0
-        /// Of those, full syncs because a master of the cluster was replaced by a replica without its last writes, and
-        /// of so much that the source cannot bring them again.
+        /// The `fullSyncs` that were necessary because a replica without a master's last writes replaced it in the
+        /// cluster, and the source could not send all of these writes again.
         package var fullSyncsForLostWrites = 0
-        /// Those that nothing asked for.
+        /// Full syncs that nothing required.
         package var needlessFullSyncs: Int { max(0, fullSyncs - fullSyncsForLostWrites) }
-        /// Why they were made, in the daemon's words.
+        /// The reasons of the full syncs, in the daemon's words.
         package var fullSyncReasons: [String] = []
-        /// Ends of the daemon that nobody asked for, which a service manager would have met with a restart.
+        /// Ends of the daemon that the faults did not ask for, and after which a service manager would have restarted it.
         package var restarts: [String] = []
         package var continued = 0
-        /// How long writers on the source waited: the longest.
+        /// The longest waits of writers on the source.
         package var waits: [Wait] = []
         package var peakResidentBytes = 0
 
-        /// How often the spool had no room left, and for want of what.
+        /// How often the spool had no room left, by cause.
         package var overflows: [String: Int] = [:]
 
         package var faultCount: Int { faults.values.reduce(0, +) }
 
-        /// What the simulated master saw, without what the kernel does in the place of a killed daemon.
+        /// The violations that the simulated master saw, without the RSTs that the kernel sends for a killed daemon.
         package func violations(_ seen: [String]) -> [String] {
             let kills = (faults[.daemonKilled] ?? 0) + (faults[.daemonKilledOverStoppedTarget] ?? 0)
             return kills > 0 ? seen.filter { !$0.hasPrefix("RST ") } : seen
@@ -96,7 +96,7 @@ package final class Torture {
     private var dice: TortureDice
     private var happenings: [Happening] = []
     private let processorWaits: ProcessorWaits
-    /// Kinds that have not had their turn: each comes once before any comes again.
+    /// Kinds that have not had their turn: each one comes once before any comes again.
     private var deck: [Fault] = []
     private var fileSystem: SmallFileSystem?
 
@@ -119,17 +119,17 @@ package final class Torture {
                 "shutdown": ["drainSeconds: 0.2"], "target": target.configuration,
                 "refresh": ["keysPerSecond: \(options.writesUnrecorded ? 2000 : 50)"],
                 "verify": ["keysPerSecond: \(options.writesUnrecorded ? 5000 : 0)"],
-                // What has come to differ unnoticed may refuse a command that the source has run.
+                // A key that differs unnoticed may make the target refuse a command that the source has executed.
                 "policy": ["onError: \(options.writesUnrecorded ? "skip" : "stop")"],
             ])
         daemon = try Daemon(.replicate, configuration, folder: folder)
     }
 
-    /// The daemon's log so far, for who wants to know what went wrong.
+    /// The daemon's log so far, for finding out what went wrong.
     package var log: String { daemon.logOfAllProcesses }
     package var logTail: String { daemon.process.outputTail(lines: 60) }
 
-    /// - Throws: `LabError` when the sides are not equal, or something does not come back.
+    /// - Throws: `LabError` if the sides are not equal, or a server or the daemon does not come back.
     package func run() throws {
         defer {
             processorWaits.stop()
@@ -188,7 +188,7 @@ package final class Torture {
         report.rounds += 1
     }
 
-    /// Some kind has not had its turn.
+    /// Whether some kind has not had its turn.
     private var isWanting: Bool { options.kinds.contains { report.faults[$0] == nil } }
 
     private func nextFault() -> Fault {
@@ -217,7 +217,7 @@ package final class Torture {
 
     // MARK: The daemon's service manager
 
-    /// Starts the daemon again where systemd would.
+    /// Restarts the daemon if systemd would.
     private func superviseDaemon() throws {
         guard let end = daemon.process.end else { return }
         guard end == .exited(69) || end == .exited(75) else {
@@ -231,7 +231,8 @@ package final class Torture {
         daemon = try Daemon(.replicate, configuration, folder: folder)
     }
 
-    /// While it runs: what is reported of a process that has ended counts the memory of ours, which it was started from.
+    /// Notes the memory of the running daemon. After its end, the reported peak may include the memory of this process,
+    /// which started it.
     private func noteMemory() {
         guard daemon.process.isRunning else { return }
         report.peakResidentBytes = max(report.peakResidentBytes, daemon.process.usage.peakResidentBytes)
@@ -252,14 +253,15 @@ package final class Torture {
         case .daemonLeft:
             daemon.process.signal(SIGTERM)
             let end = try daemon.process.waitForEnd(timeout: .seconds(60))
-            // The signal may come before the daemon has got as far as to watch for it, or after an end of its own.
+            // The signal may arrive before the daemon handles it, or after the daemon has ended by itself.
             if end == .signalled(SIGTERM) || end == .exited(0) { try startDaemon() }
         case .daemonStopped:
             daemon.process.pause()
             someTime(100...1500)
             daemon.process.resume()
         case .daemonKilledOverStoppedTarget:
-            // What the killed one has left in the target's sockets must not take effect after the next one has started.
+            // Commands that the killed daemon has left in the target's sockets must not take effect after the next one
+            // has started.
             target.pause()
             someTime(50...500)
             daemon.process.kill()
@@ -284,8 +286,10 @@ package final class Torture {
 
     private static let burstKeys = 60
 
-    /// Few and large records: bytes for the spool that do not use up the master's buffer. Over so many keys that none
-    /// grows large: a master that copies megabytes for each record is slow, and its buffer does not last.
+    /// Writes few and large records: bytes for the spool that do not use up the master's buffer of records.
+    ///
+    /// The records go to so many keys that no value grows large: a master that copies megabytes for each record is
+    /// slow, and its buffer does not last.
     private func burst(bytes: Int) throws {
         let client = try source.client()
         var left = bytes

@@ -1,17 +1,17 @@
 import Base
 import Foundation
 
-/// A steady load of commands that are not idempotent: applied twice or not at all, they show at the end.
+/// A steady load of commands that are not idempotent: a command that is applied twice or not at all shows at the end.
 ///
-/// Slow enough that what a master keeps for partial syncs (8,192 records a shard) outlasts any of the torture's faults:
-/// a full sync is then always somebody's mistake.
+/// The load is so slow that the records which a master keeps for partial syncs (8,192 per shard) outlast each of the
+/// torture's faults: an unexpected full sync is always a defect.
 package final class TortureLoad {
     private let threads: [LoadThread]
 
     /// - Parameters:
-    ///   - commandsPerSecond: over all connections.
-    ///   - otherDatabase: one in ten batches goes there, and it is emptied now and then.
-    ///   - writesUnrecorded: commands of which a journal says too little are among them.
+    ///   - commandsPerSecond: the rate over all connections.
+    ///   - otherDatabase: a database that gets one in ten batches and is sometimes emptied.
+    ///   - writesUnrecorded: whether commands that a journal records incompletely are written, too.
     package init(
         port: UInt16, connections: Int = 2, commandsPerSecond: Int, otherDatabase: Int? = 5,
         writesUnrecorded: Bool = false, seed: UInt64
@@ -29,7 +29,7 @@ package final class TortureLoad {
     /// The longest waits of each connection.
     var longestWaits: [Wait] { threads.flatMap(\.longestWaits) }
 
-    /// A pipeline of a few commands that has waited for its replies.
+    /// The wait of a small pipeline for its replies.
     struct Wait {
         var start: ContinuousClock.Instant
         var duration: Duration
@@ -42,7 +42,7 @@ package final class TortureLoad {
     }
 }
 
-/// The commands of `TortureLoad`.
+/// Generates the commands of `TortureLoad`.
 struct TortureGenerator {
     private var random: SplitMix64
 
@@ -120,7 +120,7 @@ private final class LoadThread: @unchecked Sendable {  // what both threads touc
         var (sent, skipped, database) = (0, 0, 0)
         while !worker.isEnding {
             let due = Int(start.duration(to: .now).seconds * Double(rate)) - skipped
-            // A time in which the source did not answer is not made up for.
+            // Commands that were due while the source did not answer are skipped.
             if due - sent > rate { skipped += due - sent - rate / 10 }
             guard due > sent else {
                 nap(.milliseconds(2))
@@ -128,7 +128,7 @@ private final class LoadThread: @unchecked Sendable {  // what both threads touc
             }
             var batch = (0..<min(due - sent, 20)).map { _ in generator.next() }
             sent += batch.count
-            // The other database is emptied now and then; database 0 never, so that no mistake is forgotten.
+            // The other database is sometimes emptied; database 0 never is, so that no mistake is lost.
             let wanted = generator.number(0...9) == 0 ? otherDatabase ?? 0 : 0
             if wanted != database { batch.insert(["SELECT", "\(wanted)"], at: 0) }
             database = wanted

@@ -4,7 +4,7 @@ import Wire
 
 /// The master of a torture: a real Dragonfly, or the simulated one in this process.
 package final class TortureSource {
-    /// How a replica's connections to the master are cut.
+    /// Which of a replica's connections to the master are cut.
     enum Cut: String, CaseIterable {
         case allFlows, oneFlow, main
     }
@@ -19,7 +19,7 @@ package final class TortureSource {
     package let port: UInt16
     package let description: String
 
-    /// - Parameter isReal: a real Dragonfly, which DRAGONFLY_BIN must name.
+    /// - Parameter isReal: whether to start a real Dragonfly, which DRAGONFLY_BIN must name.
     package init(shards: Int, isReal: Bool) throws {
         self.shards = shards
         if isReal {
@@ -48,7 +48,7 @@ package final class TortureSource {
 
     package func client() throws -> RESPClient { try RESPClient(port: port) }
 
-    /// Cuts connections of the replica; the master's buffer keeps what it holds.
+    /// Cuts connections of the replica; the master keeps its buffer of records.
     func cut(_ cut: Cut) throws {
         switch server {
         case .simulated(let master):
@@ -80,7 +80,7 @@ package final class TortureSource {
         }
     }
 
-    /// Ends the master and answers what a simulated one saw that harms a real one.
+    /// Ends the master and returns the violations that a simulated one saw.
     @discardableResult
     package func stop() -> [String] {
         switch server {

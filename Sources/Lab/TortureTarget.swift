@@ -2,36 +2,36 @@ import Base
 import Glibc
 import Wire
 
-/// What a torture writes into, and what may go wrong with it.
+/// The target of a torture, and the faults that can be injected into it.
 protocol TortureTarget: AnyObject {
-    /// Where the daemon begins.
+    /// The port that the daemon connects to first.
     var port: UInt16 { get }
     /// Lines of the daemon's section `target`, besides the address.
     var configuration: [String] { get }
-    /// A database that is emptied now and then, besides database 0.
+    /// A database besides database 0, which is sometimes emptied; `nil` if there is only one.
     var otherDatabase: Int? { get }
 
-    /// Lets something happen, for as long as it is to last; the cause is taken away by the end of the call.
+    /// Injects a fault and waits as long as it is to last. When the call returns, the cause is gone.
     ///
     /// - Returns: `false` for a fault that such a target does not have.
     func inject(_ fault: Torture.Fault, _ dice: inout TortureDice) throws -> Bool
-    /// SIGSTOP, and SIGCONT, to all of it.
+    /// Sends SIGSTOP to all servers of the target; `resume()` sends SIGCONT.
     func pause()
     func resume()
     func stop()
     func compare(with source: RESPClient) throws -> ServerComparison
-    /// What of its state is worth a line when it does not become equal.
+    /// The state of the target, for the error message if the sides do not become equal.
     var report: String { get }
 }
 
-/// What decides a torture's faults: the same for the same seed.
+/// The random decisions of a torture, which are the same for the same seed.
 struct TortureDice {
     private var random: SplitMix64
 
     init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
     mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
-    /// Waits for some of so many milliseconds.
+    /// Waits for a random number of milliseconds in `range`.
     mutating func someTime(_ range: ClosedRange<Int>) { nap(.milliseconds(number(range))) }
     mutating func one<T>(of elements: [T]) -> T? { elements.randomElement(using: &random) }
     mutating func shuffled<T>(_ elements: [T]) -> [T] { elements.shuffled(using: &random) }
@@ -46,12 +46,12 @@ extension RESPClient {
             guard words.contains(where: { $0.hasPrefix("name=df2redis:") }), dice.number(0...2) > 0,
                 let id = words.first(where: { $0.hasPrefix("id=") })
             else { continue }
-            // It may have gone meanwhile.
+            // The connection may be gone by now.
             _ = try? command("CLIENT", "KILL", "ID", String(id.dropFirst(3)))
         }
     }
 
-    /// The server has no memory left for a while.
+    /// Leaves the server without memory for a while.
     func fill(_ dice: inout TortureDice) throws {
         try command("CONFIG", "SET", "maxmemory", "1")
         dice.someTime(100...1000)
@@ -59,7 +59,7 @@ extension RESPClient {
     }
 }
 
-/// A server by itself with an append-only file.
+/// A single server with an append-only file.
 final class StandaloneTortureTarget: TortureTarget {
     private let server: RedisServer
 
@@ -110,7 +110,7 @@ final class StandaloneTortureTarget: TortureTarget {
         return true
     }
 
-    /// The server reads its own file anew and answers LOADING meanwhile; connections stay.
+    /// Makes the server read its own file again. Meanwhile it answers LOADING and keeps its connections.
     private func reload(for milliseconds: Int) throws {
         let (loading, control) = (try server.client(), try server.client())
         func slowDown(_ microseconds: Int) throws {
@@ -137,7 +137,7 @@ final class StandaloneTortureTarget: TortureTarget {
     }
 }
 
-/// Three masters with an append-only file each, and a replica of each.
+/// Three masters with a replica each; all nodes have append-only files.
 final class ClusterTortureTarget: TortureTarget {
     private let cluster: RedisCluster
     private static let movedSlots = 10...60
@@ -182,7 +182,7 @@ final class ClusterTortureTarget: TortureTarget {
         let master = try someMaster(&dice)
         switch fault {
         case .nodeKilled:
-            // It is back before anybody takes its place, and has lost nothing.
+            // The node is back before a replica takes its place, and has lost nothing.
             master.server.kill()
             dice.someTime(0...500)
             try master.server.restart()
@@ -192,7 +192,7 @@ final class ClusterTortureTarget: TortureTarget {
             dice.someTime(0...500)
             try master.server.restart()
         case .nodeStopped:
-            // For the longer times a replica takes its place.
+            // If the stop is long enough, a replica takes the node's place.
             master.server.pause()
             dice.someTime(100...4000)
             master.server.resume()
@@ -207,7 +207,7 @@ final class ClusterTortureTarget: TortureTarget {
             guard let other = dice.one(of: try cluster.masters().filter { $0 !== master }),
                 let slots = try cluster.view().nodes.first(where: { $0.id == master.id })?.slots.flatMap({ Array($0) })
             else { break }
-            // The last slot of a master stays: without one it would be no master.
+            // A master keeps its last slot; without one, it would not count as a master.
             let moved = dice.shuffled(slots).dropLast().prefix(dice.number(Self.movedSlots))
             try cluster.moveSlots(moved, from: master, to: other)
         case .targetStopped:

@@ -1,35 +1,35 @@
 extension Torture {
-    /// A fault that has been, from its beginning until its cause was taken away.
+    /// A fault that was injected, from its beginning until its cause was removed.
     struct Happening {
         var fault: Fault
         var start: ContinuousClock.Instant
         var end: ContinuousClock.Instant
     }
 
-    /// A wait of a writer on the source, and what went on.
+    /// A wait of a writer on the source, and the circumstances.
     package struct Wait: Sendable {
         package var duration: Duration
-        /// The last fault that had begun, and how long it lasted.
+        /// The last fault that had begun, and how long it lasted; `nil` before the first fault.
         package var fault: Fault?
         package var faultLasted = Duration.zero
-        /// From its beginning to that of the wait.
+        /// The time from the fault's beginning to the wait's beginning.
         package var sinceFault = Duration.zero
-        /// Of the wait, about how long the master itself was ready to run and got no processor.
+        /// Roughly how long, during the wait, the master itself was ready to run but got no processor.
         package var withoutProcessor = Duration.zero
 
-        /// The daemon was stopped by SIGSTOP: nobody read the flows, and nothing of df2redis could help.
+        /// Whether the wait began while the daemon was stopped by SIGSTOP, so that df2redis could not read the flows.
         package var isOfStoppedDaemon: Bool { fault == .daemonStopped && sinceFault < faultLasted }
     }
 }
 
 extension Torture.Report {
     private static let waitsKept = 5
-    /// A command that is on its way when a fault begins waits for that one.
+    /// A wait that begins up to this long before a fault counts as the fault's, because its commands were on their way.
     private static let margin = Duration.milliseconds(20)
 
-    /// Those that had to do with a daemon that was stopped from outside, the longest first.
+    /// The waits that began while the daemon was stopped from outside, the longest first.
     package var waitsOfStoppedDaemon: [Torture.Wait] { waits.filter(\.isOfStoppedDaemon) }
-    /// All others, the longest first: what df2redis may answer for.
+    /// All other waits, the longest first, for which df2redis may be responsible.
     package var waitsOtherwise: [Torture.Wait] { waits.filter { !$0.isOfStoppedDaemon } }
 
     /// Adds the longest wait of each fault, and keeps the longest of all.

@@ -1,12 +1,12 @@
-/// A command of which a master's journal says too little, or what it says rounded (Protocol 5.6): equal at the end only
-/// where keys are read at the source besides.
+/// A command that a master's journal records incompletely or rounded (Protocol 5.6): both sides become equal only if
+/// df2redis also reads the keys at the source.
 ///
-/// Families are those of `CommandGenerator`.
+/// The families are those of `CommandGenerator`.
 struct UnrecordedCommand: Sendable {
-    /// What it reads, and what it writes to.
+    /// The family of keys that it reads, and the family of the key that it writes to.
     let source: String
     let destination: String
-    /// Of three keys of the source family, one of the destination's, and a digit.
+    /// Returns the command for three keys of the source family, one key of the destination family, and a digit.
     let command: @Sendable (_ keys: [String], _ destination: String, _ digit: Int) -> [String]
 
     private init(

@@ -1,7 +1,7 @@
 import Foundation
 import Wire
 
-/// A connection that waits, on a thread of its own, for the end of a long command.
+/// A thread that sends a long command and waits for its end.
 package final class WaitingThread: @unchecked Sendable {  // the flag is under the lock, the client is the thread's
     private let lock = NSLock()
     private var isOver = false

@@ -6,7 +6,7 @@ final class WorkerThread: @unchecked Sendable {  // what both threads touch is u
     private var state = (isEnding: false, hasEnded: false)
     private var error: (any Error)?
 
-    /// - Parameter work: asks `isEnding` between two steps. Called once, on the new thread.
+    /// - Parameter work: called once, on the new thread. It checks `isEnding` between two steps.
     func start(_ work: @escaping @Sendable () throws -> Void) {
         Thread {
             let result = Result(catching: work)

@@ -112,7 +112,7 @@ package actor ClusterConnections {
                 refusal = replies.removeFirst().errorText
                 if refusal == nil { links[endpoint]?.database = database }
             }
-            // In the previously selected database, the other commands would have answered another question.
+            // The other commands ran in the previously selected database, so their replies are of no use.
             if let refusal { return (commands.map { _ in .error(refusal) }, refusal) }
             if isAsking { replies = replies.enumerated().filter { $0.offset % 2 == 1 }.map(\.element)[...] }
             return (Array(replies), nil)

@@ -1,7 +1,7 @@
 package import Dragonfly
 package import Redis
 
-/// Why the source or the target could not be asked.
+/// The reason why a request to the source or the target failed.
 package enum ServerError: Error, Sendable, CustomStringConvertible {
     case source(SourceError)
     case target(TargetError)

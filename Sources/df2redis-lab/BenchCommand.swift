@@ -1,14 +1,15 @@
 import ArgumentParser
 import Lab
 
-/// Measures df2redis against what the target can take at most.
+/// Measures df2redis and compares it with the highest throughput of the target.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures df2redis: wall time, CPU seconds, peak memory, context switches.",
         subcommands: [BenchFullCommand.self, BenchLiveCommand.self, BenchLatencyCommand.self])
 }
 
-/// Full sync against `redis-cli --pipe` of the same data into the same server, and against Dragonfly's own replica.
+/// Measures a full sync against `redis-cli --pipe` of the same data into an equal server, and against Dragonfly's own
+/// replica.
 struct BenchFullCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "full", abstract: "Full sync of strings and of mixed keys, against redis-cli --pipe.")
@@ -28,9 +29,9 @@ struct BenchFullCommand: ParsableCommand {
     var distance = "0"
     @Flag(help: "Only df2redis, without what it is compared with: for very many keys.") var alone = false
 
-    /// What a row of the table is about.
+    /// The measurements for one distance of the target.
     private struct Row {
-        /// Milliseconds through a proxy; `nil`: straight to the target.
+        /// The round-trip time through a proxy, in milliseconds; `nil` without a proxy.
         let distance: Int?
         var walls: [Double] = []
         var cpus: [Double] = []
@@ -72,7 +73,7 @@ struct BenchFullCommand: ParsableCommand {
     private func measure(_ master: Master, _ keys: Int, _ distances: [Int], _ encryption: Encryption?) throws {
         let folder = try TemporaryFolder("bench")
         let data = folder.file("data")
-        // What the proxy itself takes of the processors is in the row with which distances are compared.
+        // Distances are compared with the proxy without a delay, because the proxy itself takes CPU time.
         let proxied = distances.contains { $0 > 0 } ? [0] + distances.filter { $0 > 0 } : []
         var rows = (distances.contains(0) ? [Row(nil)] : []) + proxied.map { Row($0) }
         var (pipes, replicas): ([Double], [Double]) = ([], [])
@@ -90,7 +91,7 @@ struct BenchFullCommand: ParsableCommand {
                     "  run \(repetition): df2redis \(sync.wallSeconds.fixed(2)) s, CPU \(sync.usage.cpuSeconds.fixed(2)) s, "
                     + "peak \((Double(sync.usage.peakResidentBytes) / 1_048_576).fixed(0)) MiB"
                 if rows.count > 1 { line += ", \(rows[place].place)" }
-                // What one server can take is no measure of three.
+                // The throughput of one server is no measure of three.
                 if let server = redis.server, place == 0, !alone {
                     if repetition == 1 { try PipeFile.write(contentsOf: server, to: data) }
                     let pipe = try PipeFile.feed(data, folder, expecting: keys)
@@ -119,7 +120,7 @@ struct BenchFullCommand: ParsableCommand {
         }
     }
 
-    /// - Parameter near: the time through the proxy alone.
+    /// - Parameter near: the median time through the proxy alone.
     private func summary(_ row: Row, _ near: Double?, of keys: Int) -> String {
         let mebibytes = Double(keys * size) / 1_048_576
         var ratio = ""

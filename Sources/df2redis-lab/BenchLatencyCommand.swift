@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Wire
 
-/// What the source's own clients notice of df2redis, and how soon a write is in the target.
+/// Measures what the source's own clients notice of df2redis, and how soon the target has a write.
 struct BenchLatencyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "latency",
@@ -43,7 +43,7 @@ struct BenchLatencyCommand: ParsableCommand {
         scene.printTable()
     }
 
-    /// Full sync, stable, and stopped.
+    /// Measures the full sync, the stable sync, and a stopped target.
     private func fast(_ scene: Scene, _ pause: Duration) throws {
         let redis = try RedisServer()
         let daemon = try Daemon(.replicate, .init(source: scene.master.port, target: redis.port))
@@ -65,7 +65,7 @@ struct BenchLatencyCommand: ParsableCommand {
         try daemon.leave()
     }
 
-    /// Full sync and stable with a target that takes few commands.
+    /// Measures the full sync and the stable sync with a target that takes few commands.
     private func slow(_ scene: Scene, _ pause: Duration) throws {
         let redis = try RedisServer()
         let proxy = try TCPProxy(to: redis.port, commandsPerSecond: slowRate)
@@ -111,7 +111,7 @@ struct BenchLatencyCommand: ParsableCommand {
     }
 }
 
-/// The load that goes on through all cases, and what has been measured.
+/// The load that continues through all cases, and the measurements.
 private final class Scene {
     struct Row {
         var name: String
@@ -126,7 +126,7 @@ private final class Scene {
 
     init(_ master: Master, _ load: PacedLoad) { (self.master, self.load) = (master, load) }
 
-    /// Forgets what a change of case has cost.
+    /// Drops the waits that the change to the next case has caused.
     func settle() throws {
         nap(.seconds(1))
         _ = load.take()

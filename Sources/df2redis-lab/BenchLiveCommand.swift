@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Wire
 
-/// The live stream: SETs written to the source as fast as it takes them, until the target has the last one.
+/// Measures the stable sync: SETs are written to the source as fast as it takes them, until the target has the last one.
 struct BenchLiveCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "live", abstract: "SETs as fast as the source takes them, until the target has the last one.")
@@ -48,7 +48,7 @@ struct BenchLiveCommand: ParsableCommand {
             try benchmark(master.port)
             let written = (ContinuousClock.now - start).seconds
             try source.command("SET", "mark:\(round)", "x")
-            // Flows are independent of each other: the mark alone does not show that the others have arrived.
+            // Flows are independent of each other: the mark does not show that the writes of the other flows have arrived.
             try wait(until: "round \(round) is in the target", timeout: .seconds(300), every: .milliseconds(2)) {
                 guard try redis.exists("mark:\(round)") else { return false }
                 return try Self.keyCount(source) <= redis.keyCount()
@@ -75,10 +75,10 @@ struct BenchLiveCommand: ParsableCommand {
         guard comparison.isEqual else { throw LabError(Difference.report(comparison.differences)) }
     }
 
-    /// Keys of the source; in the target df2redis's own are among them.
+    /// The number of keys in database 0. (In the target, df2redis's own keys are counted, too.)
     private static func keyCount(_ client: RESPClient) throws -> Int { Int(try client.command("DBSIZE").int ?? 0) }
 
-    /// The same with Dragonfly's own replica in the place of df2redis, as SETs a second.
+    /// Measures the same with Dragonfly's own replica instead of df2redis, in SETs a second.
     private func ownReplicaRate() throws -> Double {
         let master = try Master(keys: 0, size: size, shape: .string, isWritable: true)
         let replica = try DragonflyServer(shards: 2)
@@ -103,7 +103,7 @@ struct BenchLiveCommand: ParsableCommand {
         return rates.median
     }
 
-    /// The same writes into a server without df2redis, as SETs a second.
+    /// Measures the same writes into a server without df2redis, in SETs a second.
     private func ownLimit() throws -> Double {
         let redis = try RedisServer()
         defer { redis.stop() }

@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import Lab
 
-/// A master, a real redis-server or cluster and df2redis between them, under live writes; the two sides compared at the end.
+/// Runs df2redis between a master and a real redis-server or cluster under live writes, and compares both sides at the end.
 struct DemoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo", abstract: "Syncs a master into a real redis-server under live writes, leaves, compares.")

@@ -1,7 +1,7 @@
 import Foundation
 import Lab
 
-/// What the demo prints while it waits: the daemon's log as it comes, and a line of figures twice a second.
+/// Prints while the demo waits: the daemon's log as it grows, and a line of figures twice a second.
 final class DemoProgress {
     private let daemon: Daemon
     private let target: Destination
@@ -17,7 +17,7 @@ final class DemoProgress {
 
     /// Prints until `condition` holds.
     ///
-    /// - Throws: `LabError` when it does not hold within `timeout`, or the daemon ends while it does not.
+    /// - Throws: `LabError` if it does not hold within `timeout`, or the daemon ends before.
     func show(until what: String, timeout: Duration = .seconds(60), _ condition: () throws -> Bool) throws {
         let deadline = ContinuousClock.now + timeout
         var nextFigures = ContinuousClock.now

@@ -2,7 +2,7 @@ import ArgumentParser
 import Lab
 import Wire
 
-/// What the demo and the benches write into: a server by itself, or a cluster of three masters.
+/// The target of the demo and the benches: a single server, or a cluster of three masters.
 final class Destination {
     enum Kind: String, CaseIterable, ExpressibleByArgument {
         case standalone, cluster
@@ -15,15 +15,15 @@ final class Destination {
 
     let kind: Kind
     private let servers: Servers
-    /// Between df2redis and a server by itself, if that is far away.
+    /// The proxy between df2redis and a single server that is far away.
     private let proxy: TCPProxy?
-    /// One to each master, for figures.
+    /// One connection to each master, for figures.
     private let clients: [RESPClient]
 
     /// - Parameters:
-    ///   - replicas: of each master of a cluster.
-    ///   - tls: has it speak TLS too, on `tlsPort`.
-    ///   - distance: milliseconds there and back through a proxy, to a server by itself; `nil`: there is no proxy.
+    ///   - replicas: the number of replicas of each master of a cluster.
+    ///   - tls: makes it speak TLS, too, on `tlsPort`.
+    ///   - distance: the round-trip time through a proxy to a single server, in milliseconds; `nil` for no proxy.
     init(_ kind: Kind, replicas: Int = 0, tls: TLSPeer.Options? = nil, distance: Int? = nil) throws {
         self.kind = kind
         switch kind {
@@ -31,7 +31,7 @@ final class Destination {
             let server = try RedisServer(tls: tls)
             servers = .standalone(server)
             clients = [try server.client()]
-            // Without a delay it would carry bytes in another way.
+            // Without a delay, the proxy would relay bytes in another way.
             proxy = try distance.map {
                 try TCPProxy(to: server.port, delay: max(.milliseconds($0) / 2, .microseconds(1)))
             }
@@ -50,7 +50,7 @@ final class Destination {
         }
     }
 
-    /// The server by itself; `nil`: it is a cluster.
+    /// The single server; `nil` for a cluster.
     var server: RedisServer? {
         if case .standalone(let server) = servers { server } else { nil }
     }
@@ -62,7 +62,7 @@ final class Destination {
         }
     }
 
-    /// What a daemon needs to replicate from `source` into it.
+    /// Returns the configuration of a daemon that replicates from `source` into this target.
     ///
     /// - Parameter sections: lines to add, by section.
     func configuration(source: UInt16, sections: [String: [String]] = [:]) -> Daemon.Configuration {
@@ -71,7 +71,7 @@ final class Destination {
         return .init(source: source, target: proxy?.port ?? tlsPort ?? port, sections: sections)
     }
 
-    /// Databases that it takes keys of.
+    /// The databases that can hold keys.
     var databases: [Int] { kind == .cluster ? [0] : [0, 3] }
 
     func describe() throws -> String {
@@ -85,12 +85,12 @@ final class Destination {
         return kind == .cluster ? "\(name), a cluster of \(clients.count) masters" : name
     }
 
-    /// Bytes that its masters have received.
+    /// The number of bytes that the masters have received.
     func inputBytes() throws -> Int {
         try clients.reduce(0) { try $0 + ($1.info("stats", "total_net_input_bytes").flatMap { Int($0) } ?? 0) }
     }
 
-    /// Keys in all databases, df2redis's own among them.
+    /// The number of keys in all databases, including df2redis's own.
     func keyCount() throws -> Int { try clients.reduce(0) { try $0 + DataReader($1).keyCount() } }
 
     func exists(_ key: String) throws -> Bool {

@@ -1,6 +1,6 @@
 import Lab
 
-/// Certificates for both ends, and what a configuration says of them.
+/// Certificates for both ends, and the configuration that names them.
 struct Encryption {
     private let authority: CertificateAuthority
     private let client: CertificateFiles
@@ -12,7 +12,7 @@ struct Encryption {
         options = TLSPeer.Options(try authority.issue(), clientAuthority: authority.file)
     }
 
-    /// Of a configuration, for both ends.
+    /// The sections of a configuration, for both ends.
     var sections: [String: [String]] { ["source": section, "target": section] }
 
     private var section: [String] {

@@ -1,21 +1,21 @@
 import Foundation
 
 extension [Double] {
-    /// The middle value, or the mean of the two middle ones; 0 of none.
+    /// The middle value, or the mean of the two middle ones; 0 if there are none.
     var median: Double {
         let sorted = self.sorted()
         guard !sorted.isEmpty else { return 0 }
         return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2
     }
 
-    /// The value that the share `share` of all does not exceed; 0 of none.
+    /// The value that the fraction `share` of all does not exceed; 0 if there are none.
     func percentile(_ share: Double) -> Double {
         isEmpty ? 0 : sorted()[Swift.min(Int(Double(count) * share), count - 1)]
     }
 }
 
 extension Double {
-    /// With `digits` digits after the point.
+    /// The number with `digits` digits after the decimal point.
     func fixed(_ digits: Int) -> String { String(format: "%.\(digits)f", self) }
 }
 

@@ -7,14 +7,14 @@ struct FullSync {
     let wallSeconds: Double
     let usage: ChildProcess.Usage
     let keyCount: Int
-    /// Between the end of the first flow's snapshot and that of the last one's, as the log has them.
+    /// The time between the end of the first flow's snapshot and the end of the last one's, according to the log.
     let flowSpreadSeconds: Double
 
     init(_ master: Master, _ redis: Destination, _ expectedCount: Int, _ encryption: Encryption?) throws {
         let daemon = try Daemon(
             .migrate, redis.configuration(source: master.replicaPort, sections: encryption?.sections ?? [:]))
         defer { daemon.process.kill() }
-        // Keys are counted in the target itself. Leaving waits for the master and is no part of the measure.
+        // Keys are counted in the target itself. Leaving waits for the master and is not measured.
         var arrival: ContinuousClock.Instant?
         while daemon.process.isRunning {
             if arrival == nil, try redis.keyCount() >= expectedCount {
@@ -41,7 +41,7 @@ struct FullSync {
         }
     }
 
-    /// Seconds that Dragonfly's own replica needs for the same, from its REPLICAOF until the last key is there.
+    /// Measures the seconds that Dragonfly's own replica needs for the same, from its REPLICAOF until the last key is there.
     static func ownReplica(of port: UInt16, shards: Int, keys: Int) throws -> Double {
         let replica = try DragonflyServer(shards: shards)
         defer { replica.stop() }

@@ -5,25 +5,26 @@ import Lab
 enum Shape: String, ExpressibleByArgument, CaseIterable {
     /// Strings of one size.
     case string
-    /// Strings, lists, sets, hashes and sorted sets in equal parts; collections of 10 elements.
+    /// Strings, lists, sets, hashes and sorted sets in equal parts (and streams from the simulated master); collections
+    /// have 10 elements.
     case mixed
 }
 
 /// The master of a run: a real Dragonfly if there is one, else the simulated one.
 final class Master {
-    /// In plaintext.
+    /// The plaintext port.
     let port: UInt16
-    /// Where a replica connects to: another port, with TLS.
+    /// The port for replicas, which differs from `port` with TLS.
     let replicaPort: UInt16
-    /// What it is, for the heading of a report.
+    /// The kind of master, for the heading of a report.
     let description: String
     private let stopping: () -> [String]
 
     /// Starts a master that holds `keys` keys.
     ///
     /// - Parameters:
-    ///   - isWritable: it takes commands; the simulated one is faster when it need not.
-    ///   - tls: `replicaPort` speaks TLS.
+    ///   - isWritable: whether it must accept commands; the simulated master is faster if it need not.
+    ///   - tls: makes `replicaPort` speak TLS.
     init(
         keys: Int, size: Int, shape: Shape, shards: Int = 2, isWritable: Bool, tls: TLSPeer.Options? = nil
     ) throws {
@@ -54,7 +55,7 @@ final class Master {
         }
     }
 
-    /// Ends the master and answers what the simulated one saw the replica do that it must not do.
+    /// Ends the master and returns the violations that a simulated one saw the replica commit.
     @discardableResult
     func stop() -> [String] { stopping() }
 

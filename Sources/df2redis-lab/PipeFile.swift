@@ -2,9 +2,11 @@ import Foundation
 import Lab
 import Wire
 
-/// The same data as a file of plain commands, and how long `redis-cli --pipe` needs for it: what the target can take.
+/// Writes a data set to a file of plain commands, and measures `redis-cli --pipe` with it: the highest throughput of
+/// the target.
 enum PipeFile {
-    /// Writes the commands that make what database 0 of `redis` holds: a SET or one write command a key.
+    /// Writes the commands that create the contents of database 0 of `redis`: one command for a key, or for an entry of
+    /// a stream.
     static func write(contentsOf redis: RedisServer, to path: String) throws {
         let client = try redis.client()
         let reader = DataReader(client)
@@ -26,9 +28,10 @@ enum PipeFile {
         }
     }
 
-    /// Feeds the file to an empty server of its own and answers the seconds it took.
+    /// Feeds the file to a new, empty server and returns the seconds that this took.
     ///
-    /// - Throws: `LabError` when the server does not hold `keyCount` keys afterwards: the two would not be comparable.
+    /// - Throws: `LabError` if the server holds fewer than `keyCount` keys afterwards, because the times would not be
+    /// comparable.
     static func feed(_ path: String, _ folder: TemporaryFolder, expecting keyCount: Int) throws -> Double {
         let redis = try RedisServer()
         defer { redis.stop() }

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Lab
 
-/// Very many keys that are to be read at the source, all at once.
+/// Makes a task read very many keys at the source, all at once.
 struct RefreshesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "refreshes",

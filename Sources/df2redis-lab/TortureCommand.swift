@@ -1,7 +1,7 @@
 import ArgumentParser
 import Lab
 
-/// Faults in random order under load of commands that are not idempotent; both sides are compared.
+/// Injects faults in random order under a load of commands that are not idempotent, and compares both sides.
 struct TortureCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "torture",
@@ -74,7 +74,7 @@ struct TortureCommand: ParsableCommand {
             throw ExitCode(1)
         }
     }
-    /// How long the source's writers waited, and since when which fault was going on or over.
+    /// Prints how long the source's writers waited, each time with the last fault that had begun.
     private func tellWaits(_ name: String, _ waits: [Torture.Wait]) {
         for (index, wait) in waits.enumerated() {
             let fault = wait.fault.map {

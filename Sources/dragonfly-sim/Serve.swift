@@ -43,7 +43,7 @@ struct Serve: ParsableCommand {
     }
 
     func run() throws {
-        // Blocked before any thread starts, so that only the wait below sees them.
+        // The signals are blocked before any thread starts, so that only the wait below sees them.
         var signals = sigset_t()
         sigemptyset(&signals)
         sigaddset(&signals, SIGTERM)
@@ -58,7 +58,7 @@ struct Serve: ParsableCommand {
         let port = try master.start()
         if loading > 0 { master.refuse(Refusal.loading(times: loading)) }
         if writeRate > 0 { master.generateLoad(writesPerSecond: writeRate, seed: seed) }
-        // Not buffered: whoever started us waits for it.
+        // Not buffered, because the process that started this one waits for the port.
         FileHandle.standardOutput.write(Data("\(port)\n".utf8))
         var received: Int32 = 0
         while sigwait(&signals, &received) == 0, received == SIGUSR1 {
@@ -91,7 +91,7 @@ struct Serve: ParsableCommand {
 }
 
 extension Faults.Split {
-    /// `every:N` or `random:SEED:MAX`.
+    /// Parses `every:N` or `random:SEED:MAX`.
     fileprivate init?(_ text: String) {
         let words = text.split(separator: ":", omittingEmptySubsequences: false)
         switch words.first {

@@ -1,4 +1,4 @@
-/// Strings that are numbers.
+/// The commands on counters: INCR, DECR, INCRBY, DECRBY and INCRBYFLOAT.
 struct CounterCommand: LiveCommand {
     let context: CommandContext
 
@@ -31,7 +31,7 @@ struct CounterCommand: LiveCommand {
         }
     }
 
-    /// Computed in double, as Dragonfly does.
+    /// Adds in double precision, as Dragonfly does.
     private func countFloat() -> Reply {
         withKey { key in
             guard let step = request.text(1).flatMap(Double.init) else { return Self.noFloat }

@@ -1,4 +1,4 @@
-/// Bloom filters: a value of a type that no Redis can take.
+/// Bloom filters (BF.ADD only): values of a type that cannot be written to Redis.
 struct FilterCommand: LiveCommand {
     let context: CommandContext
 

@@ -31,7 +31,7 @@ struct HashCommand: LiveCommand {
         return name == "HMSET" ? .ok : .integer(Int64(added))
     }
 
-    /// Journalled also when the field was there.
+    /// Executes HSETNX and journals it even if the field already exists.
     private func setNewField() -> Reply {
         guard arguments.count == 3 else { return ErrorText.arity(name) }
         let isNew = change(arguments[0], as: .hash) { fields in
@@ -44,7 +44,7 @@ struct HashCommand: LiveCommand {
         return .integer(isNew ? 1 : 0)
     }
 
-    /// When the hash became empty, `DEL k` comes before the record.
+    /// Executes HDEL. If the hash becomes empty, `DEL k` is journaled before the command.
     private func deleteFields() -> Reply {
         guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
         if entry(key) == nil { return .integer(0) }

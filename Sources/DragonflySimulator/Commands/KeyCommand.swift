@@ -25,7 +25,7 @@ struct KeyCommand: LiveCommand {
         }
     }
 
-    /// All at once; cursor 0 says that nothing is left.
+    /// Returns all keys in one page, with cursor 0.
     private func scan() -> Reply {
         var keys = store.keys(in: database)
         let words = arguments.map { String(decoding: $0, as: UTF8.self) }
@@ -35,7 +35,7 @@ struct KeyCommand: LiveCommand {
         return .array([.text("0"), .array(keys.map { .bulk($0) })])
     }
 
-    /// Journalled with this shard's keys, also when nothing was deleted.
+    /// Journals the command in each shard with that shard's keys, even if no key was deleted.
     private func delete() -> Reply {
         guard !arguments.isEmpty else { return ErrorText.arity(name) }
         var deleted: Int64 = 0
@@ -65,7 +65,7 @@ struct KeyCommand: LiveCommand {
         return .integer(1)
     }
 
-    /// Journals PEXPIREAT, or DEL for a time that is past.
+    /// Sets the expiry and journals PEXPIREAT, or deletes the key and journals DEL if the time has passed.
     private func expire(_ key: [UInt8], at time: Int64) {
         guard time > WallClock.milliseconds() else {
             store[database, key] = nil
@@ -75,8 +75,10 @@ struct KeyCommand: LiveCommand {
         journal("PEXPIREAT", key, Self.decimal(time), key: key)
     }
 
-    /// In one shard as it came; over shards DEL and RESTORE. COPY is always a RESTORE. In one shard a key that is renamed
-    /// over another one takes that one's TTL when both have one.
+    /// Executes RENAME, RENAMENX and COPY.
+    ///
+    /// A rename within one shard is journaled verbatim, a rename across shards as DEL and RESTORE, and COPY always as
+    /// RESTORE. Within one shard, a key that replaces another one takes over that key's expiry if both have one.
     private func rename() -> Reply {
         let (source, destination) = (arguments[0], arguments[1])
         guard var moved = entry(source) else { return name == "RENAME" ? .error("ERR no such key") : .integer(0) }

@@ -34,7 +34,7 @@ struct ListCommand: LiveCommand {
     private func push() -> Reply {
         guard let key = arguments.first, arguments.count >= 2 else { return ErrorText.arity(name) }
         if name.hasSuffix("X"), entry(key) == nil {
-            // Journalled also when the list is missing.
+            // Journaled even if the list does not exist.
             journalVerbatim(key: key)
             return .integer(0)
         }
@@ -116,7 +116,7 @@ struct ListCommand: LiveCommand {
         return .integer(Int64(removed))
     }
 
-    /// Journalled as a pop and a push.
+    /// Executes RPOPLPUSH and LMOVE; journals a pop and a push.
     private func move(from pop: String, to push: String) -> Reply {
         guard arguments.count >= 2 else { return ErrorText.arity(name) }
         let (source, destination) = (arguments[0], arguments[1])

@@ -1,6 +1,6 @@
 import Base
 
-/// A command of an ordinary client, and what it acts on.
+/// A command of an ordinary client, with the store and the database that it acts on.
 struct CommandContext {
     let core: MasterCore
     let store: LiveStore
@@ -8,17 +8,17 @@ struct CommandContext {
     let database: Int
 }
 
-/// One command on its way through the key space, as one of a family: a type for each type of value, and one for keys.
+/// A family of commands on the key space: one for each type of value, and one for keys.
 protocol LiveCommand {
     var context: CommandContext { get }
 
     init(context: CommandContext)
 
-    /// - Returns: `nil` for a name that is not of this family.
+    /// - Returns: `nil` if the command does not belong to this family.
     func execute() -> Reply?
 }
 
-/// What the families share.
+/// Helpers that all families share.
 extension LiveCommand {
     var core: MasterCore { context.core }
     var store: LiveStore { context.store }
@@ -32,7 +32,7 @@ extension LiveCommand {
 
     // MARK: The key space
 
-    /// The entry of a key; one whose time has come is expired first.
+    /// Returns the entry of a key. If its expiry has passed, the key is expired first, except during CLIENT PAUSE.
     func entry(_ key: [UInt8]) -> LiveStore.Entry? {
         guard let entry = store[database, key] else { return nil }
         if let time = entry.expiresAt, time <= WallClock.milliseconds(), !core.pause.isInForce(at: core.now) {
@@ -54,7 +54,7 @@ extension LiveCommand {
         return result
     }
 
-    /// Lets `body` change a value of one type in place, an empty one when the key is missing.
+    /// Lets `body` change a value of the given type in place; a missing key counts as an empty value.
     ///
     /// - Returns: `nil` when the key holds another type.
     func change<Contents, Result>(
@@ -62,14 +62,15 @@ extension LiveCommand {
     ) -> Result? {
         change(key) { value in
             guard var contents = type.contents(value ?? type.wrap(type.empty)) else { return nil }
-            // One owner alone: nothing is copied.
+            // Keeps `contents` uniquely referenced, so that the change does not copy it.
             value = type.wrap(type.empty)
             defer { value = type.wrap(contents) }
             return body(&contents)
         }
     }
 
-    /// The reply that `body` makes of the first argument's value, an empty one when the key is missing.
+    /// Returns the reply that `body` makes from the value of the first argument's key; a missing key counts as an empty
+    /// value.
     func read<Contents>(_ type: ValueType<Contents>, _ body: (Contents) -> Reply) -> Reply {
         withKey { key in
             guard let value = entry(key)?.value else { return body(type.empty) }
@@ -90,7 +91,7 @@ extension LiveCommand {
 
     // MARK: The journal
 
-    /// Journals the command as it came.
+    /// Journals the command as it was received.
     func journalVerbatim(key: [UInt8]) { journal([Array(name.utf8)] + arguments, key: key) }
 
     func journal(_ words: [[UInt8]], key: [UInt8], transaction: UInt64? = nil, shardCount: Int = 1) {
@@ -104,7 +105,7 @@ extension LiveCommand {
 
     /// Journals a command over several keys: a record in each shard with its own part, under one transaction id.
     ///
-    /// - Parameter parts: the keys with the words that belong to each.
+    /// - Parameter parts: each key with the arguments that belong to it.
     func journalSplit(_ parts: [(key: [UInt8], words: [[UInt8]])]) {
         let byShard = Dictionary(grouping: parts) { store.shard(of: $0.key) }
         let transaction =
@@ -119,7 +120,7 @@ extension LiveCommand {
 
     // MARK: Arguments
 
-    /// The Unix milliseconds that an expiry command means.
+    /// Returns the deadline of an expiry command or option in Unix milliseconds.
     static func deadline(_ name: String, _ value: Int64) -> Int64 {
         switch name {
         case "PEXPIRE", "PX", "PSETEX": WallClock.milliseconds() + value
@@ -129,7 +130,7 @@ extension LiveCommand {
         }
     }
 
-    /// The places that `first ... last` means, negative ones counted from the end.
+    /// Returns the index range of `first ... last`; negative indexes count from the end.
     static func range(_ first: Int64, _ last: Int64, count: Int) -> Range<Int> {
         let lower = max(0, Int(first < 0 ? first + Int64(count) : first))
         let upper = min(count, Int(last < 0 ? last + Int64(count) : last) + 1)

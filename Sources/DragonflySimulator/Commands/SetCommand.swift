@@ -9,7 +9,7 @@ struct SetCommand: LiveCommand {
         case "SMOVE": return moveMember()
         case "SCARD": return read(.set) { .integer(Int64($0.count)) }
         case "SISMEMBER": return read(.set) { .integer(arguments.count > 1 && $0.contains(arguments[1]) ? 1 : 0) }
-        // In one page.
+        // Returns all members in one page.
         case "SSCAN": return read(.set) { .array([.text("0"), .array($0.map { .bulk($0) })]) }
         case "SMEMBERS": return read(.set) { .array($0.map { .bulk($0) }) }
         default: return nil
@@ -27,13 +27,13 @@ struct SetCommand: LiveCommand {
         return .integer(Int64(changed))
     }
 
-    /// `SREM k members...`, or `DEL k` when it became empty.
+    /// Executes SPOP; journals `SREM k members...`, or `DEL k` if the set becomes empty.
     private func pop() -> Reply {
         withKey { key in
             if entry(key) == nil { return arguments.count > 1 ? .array([]) : .null }
             let count = request.integer(1).map { Int($0) }
             let taken = change(key, as: .set) { members in
-                // In order, so that a seed gives the same run.
+                // Sorted, so that the same seed gives the same run.
                 let taken = members.sorted { $0.lexicographicallyPrecedes($1) }.prefix(count ?? 1)
                 for member in taken { members.remove(member) }
                 return Array(taken)
@@ -48,7 +48,7 @@ struct SetCommand: LiveCommand {
         }
     }
 
-    /// `SREM src m` and `SADD dst m`.
+    /// Executes SMOVE; journals `SREM src m` and `SADD dst m`.
     private func moveMember() -> Reply {
         guard arguments.count == 3 else { return ErrorText.arity(name) }
         let (source, destination, member) = (arguments[0], arguments[1], arguments[2])

@@ -1,6 +1,6 @@
 import Base
 
-/// Streams; of their groups as much as reads with NOACK need.
+/// Streams. Consumer groups are supported only as far as reads with NOACK need them.
 struct StreamCommand: LiveCommand {
     let context: CommandContext
 
@@ -31,7 +31,7 @@ struct StreamCommand: LiveCommand {
         guard arguments.count >= 2, case .stream(let stream)? = entry(arguments[1])?.value else {
             return .error("ERR no such key")
         }
-        // There are no consumers.
+        // Consumers are not simulated.
         if request.keyword(0) == "CONSUMERS" { return .array([]) }
         guard request.keyword(0) == "STREAM" else {
             return .array(
@@ -62,7 +62,8 @@ struct StreamCommand: LiveCommand {
         return .ok
     }
 
-    /// `XREADGROUP GROUP group consumer NOACK STREAMS key >`: delivers all that is new, and leaves no record (before v1.37).
+    /// `XREADGROUP GROUP group consumer NOACK STREAMS key >`: delivers all new entries and journals nothing, as masters
+    /// before v1.37 do.
     private func readGroup() -> Reply {
         guard arguments.count == 7, request.keyword(3) == "NOACK", request.text(6) == ">" else {
             return ErrorText.syntax
@@ -81,12 +82,12 @@ struct StreamCommand: LiveCommand {
         return .array([.array([.bulk(key), .array(delivered)])])
     }
 
-    /// `-` and `+` are open ends.
+    /// Parses a bound of a range; `nil` for the open ends `-` and `+`.
     private func bound(_ index: Int, missing: UInt64) -> StreamValue.ID? {
         request.text(index).flatMap { StreamValue.ID($0, missingSequence: missing) }
     }
 
-    /// With the id that the entry got; a trim is journalled as `MINID <first remaining id>`.
+    /// Executes XADD and journals it with the entry's actual id. A trim is journaled as `MINID <first remaining id>`.
     private func add() -> Reply {
         guard let key = arguments.first else { return ErrorText.arity(name) }
         var index = 1
@@ -129,14 +130,14 @@ struct StreamCommand: LiveCommand {
         return .text(id.description)
     }
 
-    /// A stream that a failed XADD would have made.
+    /// Removes the empty stream that a failed XADD created.
     private func forgetEmptyStream(_ key: [UInt8]) {
         if case .stream(let stream)? = store[database, key]?.value, stream.entriesAdded == 0 {
             store[database, key] = nil
         }
     }
 
-    /// `*`, `ms-*` or an explicit id, greater than `last`; `nil`: it is not.
+    /// Resolves `*`, `ms-*` or an explicit id; `nil` if the id is not greater than `last`.
     private static func id(_ text: String, after last: StreamValue.ID) -> StreamValue.ID? {
         if text == "*" {
             let now = UInt64(WallClock.milliseconds())
@@ -166,7 +167,7 @@ struct StreamCommand: LiveCommand {
         return .integer(Int64(deleted))
     }
 
-    /// `XTRIM k MINID <first remaining id>`, or `MAXLEN 0` when nothing remains.
+    /// Executes XTRIM; journals `XTRIM k MINID <first remaining id>`, or `MAXLEN 0` if nothing remains.
     private func trim() -> Reply {
         guard arguments.count >= 3, request.keyword(1) == "MAXLEN", let limit = request.integer(arguments.count - 1),
             limit >= 0

@@ -1,6 +1,6 @@
 import Base
 
-/// Strings and counters.
+/// Strings; `CounterCommand` handles counters.
 struct StringCommand: LiveCommand {
     let context: CommandContext
 
@@ -65,7 +65,8 @@ struct StringCommand: LiveCommand {
         }
     }
 
-    /// `SET k v [PXAT ms] [KEEPTTL]`; NX, XX and GET are dropped, and what changed nothing is not journalled.
+    /// Executes SET; journals `SET k v [PXAT ms] [KEEPTTL]` without NX, XX and GET. A SET that changes nothing is not
+    /// journaled.
     private func set() -> Reply {
         let (key, value) = (arguments[0], arguments[1])
         let old = entry(key)
@@ -144,7 +145,8 @@ struct StringCommand: LiveCommand {
         return .ok
     }
 
-    /// GETEX: PEXPIREAT or PERSIST; without an option the master journals a PEXPIREAT of this moment, by mistake.
+    /// Executes GETEX; journals PEXPIREAT or PERSIST. Without an option, masters before v1.40 journal by mistake a
+    /// PEXPIREAT with the current time.
     private func getAndExpire(_ key: [UInt8], _ bytes: [UInt8]) -> Reply {
         switch request.keyword(1) {
         case nil:

@@ -1,11 +1,11 @@
-/// A type of value as the commands of its family see it: how its contents are taken out of a `Value`, and put into one.
+/// A value type as its commands see it: converts between a `Value` and its contents.
 struct ValueType<Contents> {
-    /// What a key holds that is not there.
+    /// The contents that stand for a missing key.
     let empty: Contents
     let wrap: (Contents) -> Value
-    /// What commands may change; `nil`: a value of another type, or one with expiries of its own.
+    /// Returns the contents for a change; `nil` if the value has another type, or members with their own expiries.
     let contents: (Value) -> Contents?
-    /// What commands may read; `nil`: a value of another type.
+    /// Returns the contents for reading; `nil` if the value has another type.
     let view: (Value) -> Contents?
 
     init(

@@ -37,7 +37,7 @@ struct ZsetCommand: LiveCommand {
         return score
     }
 
-    /// With all options as they came, also when nothing changed.
+    /// Executes ZADD and journals it verbatim with all options, even if nothing changed.
     private func add() -> Reply {
         guard let key = arguments.first else { return ErrorText.arity(name) }
         var options: Set<String> = []

@@ -1,8 +1,8 @@
 /// What a task that is cut over leaves in its checkpoint.
 ///
 /// ```
-/// 1796000000              when, in Unix time; the target has all that the task had received
-/// 1796000000 incomplete   it does not
+/// 1796000000              the Unix time; the target has everything that the task had received
+/// 1796000000 incomplete   the Unix time; the target lacks some of it
 /// ```
 package struct CutOverNote: Equatable, Sendable {
     private static let incomplete = "incomplete"
@@ -15,7 +15,7 @@ package struct CutOverNote: Equatable, Sendable {
         (self.seconds, self.isComplete) = (seconds, isComplete)
     }
 
-    /// - Parameter text: what is not known after the time is left out.
+    /// - Parameter text: unknown words after the time are ignored.
     package init?(_ text: String) {
         let words = text.split(separator: " ")
         guard let seconds = words.first.flatMap({ Int64($0) }) else { return nil }

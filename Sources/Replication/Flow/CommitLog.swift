@@ -38,7 +38,7 @@ struct CommitLog {
 
     /// Lets the flow continue at `mark`.
     ///
-    /// - Parameter repeating: some of what follows may have been applied; `setCatchUpEnd` says how far.
+    /// - Parameter repeating: whether some of what follows may have been applied already; `setCatchUpEnd` says how far.
     mutating func setResumePoint(_ mark: StreamMark, repeating: Bool) {
         let next = mark.next
         sealedNext = next.value
@@ -55,7 +55,7 @@ struct CommitLog {
     /// Seals a batch with the flow's position in it.
     mutating func seal(_ batch: CommandBatch) { batch.seal(checkpoint: checkpoint(of: batch)) }
 
-    /// The next batch brings the flow to `next`.
+    /// Notes that the next batch brings the flow to `next`.
     ///
     /// - Returns: whether some of it may have been applied before.
     mutating func noteBatch(endingAt next: UInt64?) -> Bool {

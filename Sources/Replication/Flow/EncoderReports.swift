@@ -16,7 +16,7 @@ final class EncoderReports {
     private let consumedStreams: ConsumedStreams?
     /// Whether a value read at the source is being written. Incidents of its key have been reported before.
     var isRefreshing = false
-    /// Keys whose values, which were read at the source, the target has refused.
+    /// Keys whose values were read at the source and refused by the target.
     private var refusedRefreshes: Set<RefreshKey> = []
     private var transfers = UnconfirmedTransfers()
     private(set) var halt: FlowEncoder.Halt? { didSet { isHalted = halt != nil } }
@@ -102,7 +102,7 @@ final class EncoderReports {
     }
 
     /// Asks for `keys` to be read at the source, because a reply of the target shows that it does not have the source's
-    /// values. Keys that have received their values from them since are read too.
+    /// values. The same is done for keys to which commands have copied or moved these values since.
     ///
     /// - Parameter lsn: the LSN of the command's record; `nil` includes all transfers that are not confirmed.
     func refresh(_ keys: [RefreshKey], since lsn: UInt64?) {
@@ -119,8 +119,8 @@ final class EncoderReports {
 
     func takeRefusedRefresh(of key: RefreshKey) -> Bool { refusedRefreshes.remove(key) != nil }
 
-    /// Notes that `command` gives keys the values that other keys have in the target. If a source key of such a hand-on has
-    /// to be read at the source, now or after a later answer of the target, its destination has to be read too.
+    /// Notes that `command` gives keys the values that other keys have in the target. If the source key of such a
+    /// transfer must be read at the source, now or after a later reply of the target, the destination key must be read, too.
     ///
     /// - Parameter lsn: the LSN of the record; 0 inside the snapshot.
     /// - Returns: the number of transfers, to be counted in the batch.

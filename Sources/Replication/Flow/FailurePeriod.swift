@@ -1,8 +1,8 @@
-/// Turns a recurring failure into news: once when it begins, and once when it has not recurred for a while.
+/// Reports a recurring failure only twice: when it begins, and when it has not recurred for a while.
 struct FailurePeriod {
     enum News { case begun, over }
 
-    /// The time without a failure that ends the spell.
+    /// The time without a failure that ends the period.
     static let calm = Duration.seconds(60)
 
     private var last: ContinuousClock.Instant?

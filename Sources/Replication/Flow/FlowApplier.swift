@@ -445,7 +445,7 @@ package actor FlowApplier {
         encoder.setCatchUpEnd(end.value)
     }
 
-    /// Moves the flow's mark on, because somebody else has written something beside the stream.
+    /// Advances the flow's mark, because another part has written to the target outside the stream.
     func noteBeside() {
         progress.hasSentPosition = false
         machine.bytesAvailable()
@@ -506,7 +506,8 @@ package actor FlowApplier {
         encoder.expiryGuard?.keyExpiries.close()
         if isAtRest { await target.retire(isolation: self) }
         target.close()
-        // Anything that they still sent would meet the next session, or a target that has been left.
+        // Commands that these tasks still sent would reach the target after the session has left it, or during the next
+        // session.
         connecting?.cancel()
         probing?.cancel()
         await connecting?.value

@@ -14,8 +14,9 @@ import Redis
 ///       └── linkLost ─────┘ └─────────────────────────────────┤
 ///       └──────────────────────────────────────── linkLost ───┘  (the batch is in doubt)
 /// ```
-/// Batches that need no order (`BatchesInFlight`) are sent while others are on their way. What becomes of one that is not applied
-/// is decided when nothing else is: until then it waits in `backlog`, from which each is sent by itself.
+/// Batches that need no order (`BatchesInFlight`) are sent while others are on their way. If one of them is not
+/// applied, it waits in `backlog` until nothing else is on its way. Then each batch of the backlog is sent by itself,
+/// and its result is judged.
 ///
 /// The link's state and the stream's state are independent: a flow may wait at a global command while its link is down.
 struct FlowStateMachine: ~Copyable {

@@ -143,7 +143,7 @@ struct ReplyClassifier {
         }
     }
 
-    /// Decides what an error means. The first line that fits counts.
+    /// Decides what an error means. The first rule that matches decides.
     private func meaning(ofError text: String, to command: SentCommand, in batch: CommandBatch) -> ReplyMeaning {
         let name = command.label.name
         let isGoneKey = name == "RENAME" && text == "ERR no such key"

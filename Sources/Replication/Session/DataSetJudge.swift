@@ -49,11 +49,11 @@ struct DataSetJudge {
 
     /// The note for the next session.
     private(set) var note: DataSetNote
-    /// A FLUSHALL has been applied and no count has fitted since, so the target holds exactly the keys that later records
-    /// have brought.
+    /// A FLUSHALL has been applied, and no count has matched since, so the target holds exactly the keys that later
+    /// records have brought.
     private var isAfterFlush = false
     private var incidentsMark: Int?
-    /// How many more flush records than flush calls there were at the last count that fitted.
+    /// How many more flush records than flush calls there were at the last count that matched.
     private var surplusMark: Int?
     private var keyDoubts = 0
     private var flushDoubts = 0

@@ -9,7 +9,7 @@ struct FilledDatabases {
     private(set) var filling: [UInt32: Int] = [:]
     /// Databases that got their mark since the session's position, or since its full sync began (`DatabaseMark`).
     private(set) var marked: Set<UInt32> = []
-    /// The task has filled every database before that the full sync will reach.
+    /// Every database that the full sync will reach was filled by the task before.
     private var areAllOwn = false
 
     init() {}
@@ -78,7 +78,7 @@ extension ReplicatorSettings.Existing {
         }
     }
 
-    /// The databases in which those keys are removed.
+    /// The databases in which a full sync removes the keys that the source no longer has.
     func reconciled(_ filled: FilledDatabases) -> Set<UInt32> { self == .auto ? filled.own : filled.known }
 }
 

@@ -86,7 +86,7 @@ final class LargeValues {
         guard let begun = await applier.refresh({ $0.begin([key]) }) else {
             return queue.retry(key, wasStale: false, notBefore: Self.shortestWait)
         }
-        // Otherwise the flow watches the key already, and the key comes again.
+        // Otherwise the flow still watches the key for an earlier read, and has told the queue to retry the key later.
         guard begun.contains(key) else { return }
         let names = await builder.names(for: key.key, in: key.database)
         do {

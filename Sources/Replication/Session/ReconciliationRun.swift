@@ -194,10 +194,11 @@ enum FilledFrom: Equatable, CustomStringConvertible {
 /// Decides when a full sync from another source, which the operator has not explicitly allowed to remove keys, removes
 /// nothing. A source that has lost its data soon gets some new keys once its clients are back.
 enum RemovalBrake {
-    /// Fewer keys are filled in again quickly, and a source that somebody tries out is often restarted without its data.
+    /// The brake applies only if the target held at least this many keys. Fewer keys are soon filled in again, and a
+    /// source that somebody tries out is often restarted without its data.
     static let leastKeys = 1000
-    /// If the source has more than one key for this many of the target's, it holds another data set, not the rest of a lost
-    /// one.
+    /// The brake applies only if the source has fewer than one key for this many of the target's keys. A source with
+    /// more keys holds another data set, not the rest of a lost one.
     static let ratio = 100
 
     /// - Parameters:

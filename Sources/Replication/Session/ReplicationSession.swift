@@ -83,7 +83,8 @@ final class ReplicationSession {
     /// - Throws: `error`, or a worse one that came up meanwhile.
     private func end(after error: ReplicationError) async throws -> End {
         if scope.leaveRequest.isMade, error.isTransient {
-            // The wait that the error interrupted was given up because of the request to leave.
+            // The request to leave has ended the retries that this error interrupted, so the session leaves without an
+            // error.
             await leaving.leave(because: "asked to", .init(applies: true, isFinal: true))
             await leaving.clearUp()
             return .left

@@ -67,7 +67,7 @@ final class TaskDatabases {
         scope.task.settings.existing.reconciles(filled, wasPending: wasPending)
     }
 
-    /// The databases in which a full sync removes those keys.
+    /// The databases in which a full sync removes the keys that the source no longer has.
     var reconciled: Set<UInt32> { scope.task.settings.existing.reconciled(filled) }
 
     /// The databases in which a key may be removed if the source does not have it.

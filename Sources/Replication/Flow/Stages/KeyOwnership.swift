@@ -8,9 +8,10 @@ import Wire
 /// copy becomes outdated and survives a DEL. If copies were replicated, in the time of their own flows, they would replace
 /// newer values or stay for good.
 ///
-/// How a master distributes keys shows in its keys only (`KeyPlacement`). So a flow is watched first: no key is called a copy
-/// before enough keys that certainly belong to the flow have fitted. The flow's keys are checked from then on too, since some
-/// flags of a master concern only some keys: once one key does not fit, no key of the flow is called a copy any more.
+/// Only its keys show how a master distributes them (`KeyPlacement`). So a flow is watched first: no key is called a
+/// copy before enough keys that certainly belong to the flow have matched. The flow's keys are checked from then on,
+/// too, because some flags of a master concern only some keys: once one key does not match, no key of the flow is
+/// called a copy any more.
 struct KeyOwnership {
     /// Confidence in bits: a wrong guess passes with probability 2^-n.
     private static let evidenceBits = 20

@@ -1,7 +1,8 @@
 import Dragonfly
 import Wire
 
-/// Which flow a key comes by, as far as its master has shown how it distributes keys over shards (Protocol 2.3).
+/// Determines the flow that brings a key, as far as the master's keys have shown how it distributes them over shards
+/// (Protocol 2.3).
 ///
 /// The shard follows from a hash of the whole key or of its `{tag}`, depending on flags of the master that a replica cannot
 /// see. Both ways are possible until a key contradicts one of them. If keys contradict both, the master has a flag that is
@@ -15,7 +16,7 @@ struct KeyPlacement: Sendable {
 
     init(flowCount: Int) { self.flowCount = UInt64(max(flowCount, 1)) }
 
-    /// What several flows of one master have shown together.
+    /// Combines what several flows of one master have shown.
     init(_ placements: [KeyPlacement]) {
         flowCount = placements.first?.flowCount ?? 1
         isByKey = placements.allSatisfy(\.isByKey)

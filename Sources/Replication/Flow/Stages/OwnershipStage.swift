@@ -5,8 +5,8 @@ import Wire
 
 /// Leaves out copies that the source keeps of a key in shards that do not own it (`KeyOwnership`): they are no data.
 ///
-/// A key is read at the source when a copy of it is left out for the first time. Should the key be no copy, because the source
-/// distributes its keys in another way than the flow has shown so far, the target has it right all the same.
+/// A key is read at the source when a copy of it is left out for the first time. So the target gets the right value
+/// even if the key is no copy, because the source distributes its keys in another way than the flow has shown so far.
 final class OwnershipStage: RecordStage {
     /// The limit of `copies`.
     private static let mostCopies = 1 << 16
@@ -15,7 +15,7 @@ final class OwnershipStage: RecordStage {
     private var ownership: KeyOwnership
     /// Hashes of the keys whose copies have been left out.
     private var copies: Set<UInt64> = []
-    /// In a full sync: strings that may be such copies, until it is known.
+    /// In a full sync, the strings that wait until it is known whether they are such copies.
     private var undecided: UndecidedHLLs?
 
     init(_ flow: FlowID, _ context: FlowContext, _ reports: EncoderReports) {

@@ -17,8 +17,8 @@ import Wire
 /// | a node without the last writes | `NodeWatch`, `FlowRollback` |
 /// | removals at the end | `ClusterCleanup` |
 ///
-/// The flow's position moves on once every node has confirmed the batch. The target resolves parts in doubt by itself, so
-/// it reports a loss only for commands that cannot be sent again.
+/// The flow's position advances once every node has confirmed the batch. If a connection is lost, the target itself
+/// finds out what became of the parts that were in flight, so it reports a loss only for commands that cannot be sent again.
 final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the queue of its flow; tasks hop back to it
     private struct Run {
         let batch: CommandBatch
@@ -338,7 +338,8 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
             ))
     }
 
-    /// Goes back, because the home slot has lost what an earlier process made of a command over several slots.
+    /// Takes the flow back to an earlier position, because the home slot has lost the intermediate result of a command
+    /// over several slots.
     private func giveUp(_ command: CrossSlotCommand) {
         let reason = "the node of slot \(command.home) has lost what a command over several slots had made"
         perform(FlowRollback(.doubtful, in: command.home, because: reason, from: start))
@@ -399,15 +400,15 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
     }
 
     func retire(isolation: isolated (any Actor)? = #isolation) async {
-        // Marks ahead of the position show the next session what it must not repeat.
+        // Marks ahead of the position tell the next session which commands it must not repeat.
         guard isIdle, !marks.areRelevant, let waiter, let watch = runner?.watch else { return }
         // The next session needs the nodes' marks to notice a node that has come back without confirmed writes.
         let nodes = context.keepsPosition ? watch.obsoleteSlots : watch.markedSlots
         guard !(watch.markedSlots.isEmpty && marks.slots.isEmpty) else { return }
         let removal = cleanup.marks(ofNodes: nodes, ofSlots: marks.slots.sorted())
         if context.keepsPosition { runner?.watch.slotMarksGo(at: nextStamp()) }
-        // The expectations must be removed before the marks. And every node must know that the marks go, in case the
-        // checkpoint comes back from before.
+        // The expectations must be removed before the marks. Every node must also learn that the marks are removed, in
+        // case the checkpoint returns in an older state.
         let notes = cleanup.notes(expecting: context.keepsPosition ? runner?.watch : nil)
         let nodeMarks = cleanup.nodeMarks(in: context.keepsPosition ? watch.expectedSlots : []) { nodeMark() }
         for work in [notes, nodeMarks, removal] where !work.isEmpty {

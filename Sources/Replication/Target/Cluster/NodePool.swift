@@ -179,7 +179,7 @@ final class NodePool: @unchecked Sendable {  // confined to the queue of its flo
         handlers.onLost(endpoint, link.outstandingParts, error)
     }
 
-    /// Reports that the work of the nodes is done, so no node ends its connections because of it.
+    /// Reports that the nodes have done all work, so none of them ends its connections because of that work.
     func isDone() { if !losses.isEmpty { losses = [:] } }
 
     /// Gives up a connection to a node that serves no slot any more, or one that the node itself is ending.

@@ -63,7 +63,7 @@ struct NodeWatch {
         case doubtful
         /// The node had the mark and has lost it while it was connected.
         case emptied
-        /// The node has been through the beginning of a full sync, or the end of a session, that the checkpoint does not know.
+        /// The node has seen the beginning of a full sync, or the end of a session, that the checkpoint does not know.
         case ahead
     }
 
@@ -252,7 +252,7 @@ extension NodeWatch.Verdict {
         }
     }
 
-    /// Returns the LSN to which a flow goes back, since when everything may be repeated.
+    /// Returns the LSN to which a flow goes back. Everything from there on can be repeated.
     ///
     /// - Parameters:
     ///   - replicationID: the replication ID of the flow's positions.

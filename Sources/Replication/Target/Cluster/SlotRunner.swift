@@ -21,10 +21,10 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
         case incomplete(Endpoint, KeySlot, NodeWatch.Verdict)
     }
 
-    /// How long a node may be silent before the topology is read: another one may have taken its place.
+    /// How long a node may be silent before the topology is read, because another node may have taken its place.
     private static let silenceLimit = Duration.seconds(2)
     private static let refreshInterval = Duration.seconds(1)
-    /// How often the topology is read without any work: whether the nodes are still the masters.
+    /// The interval at which the topology is read while there is no work, to check whether the nodes are still the masters.
     private static let checkInterval = Duration.seconds(3)
     private static let longestWait = Duration.milliseconds(500)
     /// The number of attempts after which a part that is still not done is reported.
@@ -58,7 +58,7 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
     private var work: SlotWork?
     private var onDone: ((SlotWork) -> Void)?
     private var long: Long?
-    /// Of `work`.
+    /// The parts of `work` that wait to be sent.
     private var parts = PartQueue()
     /// The nodes of slots that have moved since the topology was read.
     private var moved: [KeySlot: Endpoint] = [:]
@@ -266,8 +266,10 @@ final class SlotRunner: @unchecked Sendable {  // confined to the queue of its f
 
     private func marked(_ endpoint: Endpoint, _ reply: NodeReply) {
         guard case .error(let text) = reply else {
-            // The field is new although it held an earlier mark. Only a flush by somebody removes that.
-            if case .outline(let outline) = reply, !outline.isZero, !evictsMarks, let slot = watch.replacedSlot(at: endpoint) {
+            // HSET has created the field although it held an earlier mark. Only a flush by somebody else removes a mark.
+            if case .outline(let outline) = reply, !outline.isZero, !evictsMarks,
+                let slot = watch.replacedSlot(at: endpoint)
+            {
                 return onReport(.incomplete(endpoint, slot, .emptied))
             }
             watch.confirmed(at: endpoint, in: view.topology)
