@@ -398,7 +398,8 @@ import Wire
         #expect(try outcome("SADD e a", 7) == .written)
         // A script over one shard has no transaction, and a client's own ZADD is nothing in doubt without a rounded score.
         for (scores, isReported) in [
-            ("1.11111e+08 a", true), ("2 b 0.123457 a", true), ("1 a", false), ("1234567 a", false), ("-1.5 a", false),
+            ("1.11111e+08 a", true), ("2 b 0.123457 a", true), ("1 a", false), ("1234567 a", false), ("-1.5 a", true),
+            ("9.0072e+15 a", true), ("12345 a 17 b", false), ("123456 a", true), ("inf a", false),
         ] {
             #expect(try outcome("DEL d", 0) == .written)
             #expect(try outcome("ZADD d \(scores)", 0) == (isReported ? .writtenDiverging(.storedScores) : .written))
