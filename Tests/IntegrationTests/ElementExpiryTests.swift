@@ -309,6 +309,42 @@ import Wire
         }
     }
 
+    /// The DUMP of an older Dragonfly lacks the TTLs of elements that were there before they got one.
+    @Test(
+        .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"),
+        arguments: Set([nil, RedisServer.newerBinary, RedisServer.valkeyBinary]))
+    func `are kept when their key is read at a real Dragonfly`(_ target: String?) throws {
+        let master = try DragonflyServer(shards: 2)
+        let redis = try RedisServer(binary: target)
+        let daemon = try Daemon(
+            .replicate,
+            .init(source: master.port, target: redis.port, sections: ["refresh": ["keysPerSecond: 1000"]]))
+        defer {
+            daemon.process.kill()
+            redis.stop()
+            master.stop()
+        }
+        let (source, copy) = (try master.client(), try redis.client())
+        try daemon.wait(forLine: "stable:")
+        for number in 0..<10 {
+            try source.command("HSET", "h:\(number)", "f", "1", "g", "2")
+            try source.command("HSETEX", "h:\(number)", "4", "f", "3")
+            try source.command("SADD", "s:\(number)", "1", "2")
+            try source.command("FIELDEXPIRE", "s:\(number)", "4", "1")
+            // A SORT over several shards makes its source be read, too.
+            try source.command("SORT", "s:\(number)", "STORE", "sorted:\(number)")
+            _ = try source.send(["SORT", "h:\(number)", "STORE", "sorted:\(number)"].map { Array($0.utf8) })
+        }
+        try wait(until: "the elements have ended", timeout: .seconds(30)) {
+            try (0..<10).allSatisfy {
+                try copy.command("HKEYS", "h:\($0)").array?.compactMap(\.text) == ["g"]
+                    && copy.command("SMEMBERS", "s:\($0)").array?.compactMap(\.text) == ["2"]
+            }
+        }
+        #expect(daemon.deadLetters.contains { $0.kind == "fragmented-sort" && $0.key == "s:7" })
+        try daemon.leave()
+    }
+
     @Test(.enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"), arguments: [1, 2])
     func `end on a real Dragonfly and on its target`(_ shards: Int) throws {
         let master = try DragonflyServer(shards: shards)

@@ -19,6 +19,8 @@ package struct SourceBehaviour: Equatable, Sendable {
         case storesKeepTTL
         /// Z*STORE and GEORADIUS ... STORE journal scores rounded to 6 digits.
         case storesRoundedScores
+        /// DUMP and the snapshot lack the TTLs of a set's or a hash's elements if each was given to an element that was there.
+        case dumpsLackElementTTLs
     }
 
     /// The releases that have a trait.
@@ -53,6 +55,9 @@ package struct SourceBehaviour: Equatable, Sendable {
         Border(
             trait: .storesRoundedScores, until: SourceVersion(1, 41, 0),
             evidence: "882c43f0a, on main after v1.40.1: ZSetFamily::OpAdd uses FormatDouble; read only"),
+        Border(
+            trait: .dumpsLackElementTTLs, until: SourceVersion(1, 39, 0),
+            evidence: "2f0d35c9d: SetExpiryTime marks the DenseSet as one with expiries; run on v1.36.0 and v1.40.1"),
     ]
 
     /// The last release before version 5 of the protocol.

@@ -36,6 +36,12 @@ final class FieldDoubts {
         return hashes.contains(fingerprint) || asked?.contains(fingerprint) == false
     }
 
+    /// Whether fields of the hash may have TTLs, or the hash has been read because of them.
+    func mayHaveHad(_ key: RawSpan, database: UInt32) -> Bool {
+        mayHave(key, database: database)
+            || asked?.contains(KeySet.fingerprint(key, database: database)) == true
+    }
+
     /// Reports that the command has been written.
     func wrote(_ command: borrowing JournalCommand, at place: RecordPlace) {
         guard command.argumentCount > 2 else { return }

@@ -55,6 +55,14 @@ final class FlowRefresher {
         .init(stages.memberTTLs?.expiry, hasNativeFields: profile.hasFieldExpiry)
     }
 
+    /// Whether a DUMP of the key at the source may lack TTLs of its elements.
+    func dumpMayLackTTLs(of key: RefreshKey) -> Bool {
+        guard stages.rewrite.source.has(.dumpsLackElementTTLs) else { return false }
+        let (name, database) = (key.key.span.bytes, key.database)
+        return stages.memberTTLs?.mayHave(name, database: database)
+            ?? stages.fieldDoubts?.mayHaveHad(name, database: database) ?? false
+    }
+
     /// Gives up a reading to which the source has not replied. The key is read again later.
     func abandon(_ key: RefreshKey) {
         watch.end(key)

@@ -113,7 +113,9 @@ final class SessionRefresh {
                     leaveOut(request, because: error, queue)
                     continue
                 }
-                guard size <= Self.mostBytesAtOnce else {
+                var isReadInPieces = size > Self.mostBytesAtOnce
+                if !isReadInPieces { isReadInPieces = await dumpMayLackTTLs(request) }
+                guard !isReadInPieces else {
                     largeValues.add(request, size)
                     continue
                 }
@@ -131,6 +133,13 @@ final class SessionRefresh {
             }
             throw error
         }
+    }
+
+    /// Whether a DUMP of the key may lack TTLs of its elements. In pieces, the value is read with the TTL of each element.
+    private func dumpMayLackTTLs(_ request: RefreshRequest) async -> Bool {
+        let index = request.flow.index
+        guard index < flows.appliers.count else { return false }
+        return await flows.appliers[index].refresh { $0.dumpMayLackTTLs(of: request.key) } ?? false
     }
 
     private func read(
