@@ -5,8 +5,8 @@ struct CommandTraits {
     var guarded: [Int: CommandLabel] = [:]
     /// Those that have had an effect at the source.
     var effective: Set<Int> = []
-    /// Those that calculate in a JSON document.
-    var calculating: Set<Int> = []
+    /// Those whose effect at the source is not certain.
+    var doubts: [Int: ReplyDoubt] = [:]
     /// Those that write what was read at the source.
     var refreshing: Set<Int> = []
     /// Those of no record: done again with every attempt.
@@ -16,7 +16,7 @@ struct CommandTraits {
     mutating func copy(_ number: Int, of other: CommandTraits, as index: Int) {
         guarded[index] = other.guarded[number]
         if other.effective.contains(number) { effective.insert(index) }
-        if other.calculating.contains(number) { calculating.insert(index) }
+        doubts[index] = other.doubts[number]
         if other.refreshing.contains(number) { refreshing.insert(index) }
         if other.outsideStream.contains(number) { outsideStream.insert(index) }
     }
@@ -40,11 +40,12 @@ extension CommandBatch {
     /// Whether 0 in answer to the command number `index` means that the target lacks its key.
     package func isEffective(_ index: Int) -> Bool { traits.effective.contains(index) }
 
-    /// The command just begun calculates in a JSON document: Dragonfly calculates some results differently.
-    func noteCalculating() { traits.calculating.insert(commandCount - 1) }
+    /// The command just begun may have another effect than at the source, if the reply is 0 or a number that a double may not
+    /// hold exactly.
+    func noteDoubt(_ doubt: ReplyDoubt) { traits.doubts[commandCount - 1] = doubt }
 
-    /// Whether the reply to the command number `index` is the result of a calculation in a JSON document.
-    package func isCalculating(_ index: Int) -> Bool { traits.calculating.contains(index) }
+    /// What such a reply to the command number `index` means; `nil` if nothing.
+    func doubt(about index: Int) -> ReplyDoubt? { traits.doubts[index] }
 
     /// The commands from number `first` on write a value that was read at the source.
     package func noteRefreshing(from first: Int) {

@@ -1,12 +1,12 @@
 import Wire
 
-/// A reply that differs from what its command expects: an error, or a null, a zero, an empty array or a number
-/// that the source calculates differently, where it matters.
+/// A reply that differs from what its command expects: an error, or a null, a zero, an empty array or a number,
+/// where it matters.
 package struct UnexpectedReply: Equatable, Sendable {
     package enum Kind: Equatable, Sendable {
         case error(String), null, zero, empty
-        /// The result of a calculation in a JSON document, which Dragonfly calculates differently (Protocol 5.6 row 24).
-        case inexactNumber
+        /// The source may have done something else.
+        case inDoubt(ReplyDoubt)
         /// The command was not sent: in a cluster it needs a value from another slot, and the value exceeds a limit.
         case tooLarge(TargetLimits.Excess)
     }
@@ -37,11 +37,14 @@ extension UnexpectedReply.Kind {
         _ reply: ReplyOutline, to number: Int, of batch: CommandBatch,
         isRepeated: @autoclosure () -> Bool = false
     ) {
+        if reply.isZero || reply.hasInexactNumber, let doubt = batch.doubt(about: number) {
+            self = .inDoubt(doubt)
+            return
+        }
         switch reply.shape {
         case .null where batch.reportsConflicts: self = .null
         case .integer where reply.isZero && (batch.reportsConflicts || (batch.isEffective(number) && !isRepeated())):
             self = .zero
-        case .bulk where reply.hasInexactNumber && batch.isCalculating(number): self = .inexactNumber
         case .array(elements: 0, _) where batch.reportsEmptyReplies: self = .empty
         default: return nil
         }

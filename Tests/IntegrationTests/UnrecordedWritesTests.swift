@@ -1,3 +1,4 @@
+import Base
 import Lab
 import Testing
 import Wire
@@ -29,5 +30,36 @@ struct `Random writes that the journal says too little of` {
             try daemon.leave()
             #expect(try ServerComparison(source: source, target: target).differences == [])
         }
+    }
+
+    /// Sorted sets of every size, and members of more than 32 bytes, of which the source makes skip lists.
+    @Test func `a ZADD with GT or LT is done as the source does it`() throws {
+        let scene = try RealMasterScene(shards: 2, verify: 0)
+        defer { scene.end() }
+        let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
+        try daemon.wait(forLine: "stable: following")
+        var random = SplitMix64(seed: printedSeed())
+        func number(_ limit: Int) -> Int { Int(random.next() % UInt64(limit)) }
+        for _ in 0..<40 {
+            let commands: [[String]] = (0..<200).map { _ in
+                let size = [5, 40, 400][number(3)]
+                let isLong = number(40) == 0
+                let member = "m\(number(size))" + (isLong ? String(repeating: "x", count: 32) : "")
+                let score = ["\(number(1000) - 500)", "\(number(100)).5", "inf", "-inf"][
+                    [0, 0, 0, 0, 1, 1, 2, 3][number(8)]]
+                let key = "z:\(size):\(number(4)):\(number(20) == 0 ? "long" : "short")"
+                if isLong, key.hasSuffix("short") { return ["ZREM", key, member] }
+                let options = [
+                    ["GT"], ["LT"], ["GT", "CH"], ["XX", "LT"], ["xx", "gt"], ["LT", "INCR"], ["GT", "INCR"], [],
+                ]
+                return ["ZADD", key] + options[number(options.count)] + [score, member]
+            }
+            _ = try source.pipeline(commands.map { $0.map { Array($0.utf8) } })
+        }
+        try waitUntilEqual(timeout: .seconds(30), scene.differences)
+        #expect(daemon.status?["fullSyncs"] as? Int == 1)
+        print(daemon.status?["incidents"] ?? "", daemon.status?["refreshes"] ?? "")
+        try daemon.leave()
+        #expect(try ServerComparison(source: source, target: target).differences == [])
     }
 }

@@ -407,6 +407,49 @@ import Wire
         #expect(try target.integer("DBSIZE") == 0)
     }
 
+    // MARK: ZADD with GT or LT
+
+    /// The set-up has the member `m` with the score 5; the last argument is the score that the source has afterwards.
+    @Test(arguments: [
+        ("ZADD z GT 3 m", "3"), ("ZADD z LT CH 7 m", "7"), ("ZADD z XX GT 3 m", "3"), ("ZADD z GT INCR -2 m", "3"),
+        ("ZADD z gt 9 m 1 n", "9"), ("ZADD z XX LT 9 n", "5"), ("ZADD z GT -inf m", "-inf"), ("ZADD z NX 3 m", "5"),
+    ])
+    func `a ZADD compares no scores in a sorted set that the source has as a skip list`(
+        _ line: String, _ score: String
+    ) async throws {
+        let members = (0..<130).flatMap { ["1", "member:\($0)"] }
+        let long = String(repeating: "x", count: 33)
+        for setUp in [["ZADD", "z", "5", "m"] + members, ["ZADD", "z", "5", "m", "1", long]] {
+            let target = try await TargetUnderTest(setUp: [setUp])
+            #expect(try target.apply(words(line), source: .v140) == .written)
+            #expect(try target.text("ZSCORE", "z", "m") == score)
+        }
+    }
+
+    @Test(arguments: [
+        ("ZADD z GT 3 m", "5", true), ("ZADD z GT 9 m", "9", false), ("ZADD z LT 3 m", "3", false),
+        ("ZADD z GT 5 m", "5", false), ("ZADD z GT 3 n", "5", false), ("ZADD z GT 9 m 3 m", "9", true),
+        ("ZADD z XX GT 3 n", "5", false), ("ZADD z GT 3 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "5", false),
+    ])
+    func `a ZADD compares scores in a small sorted set, and it is told if one stayed`(
+        _ line: String, _ score: String, isInDoubt: Bool
+    ) async throws {
+        let target = try await TargetUnderTest(setUp: [["ZADD", "z", "5", "m"]])
+        let batch = CommandBatch()
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v140)
+        #expect(try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch) == .written)
+        let doubt = UnexpectedReply(command: 0, kind: .inDoubt(ReplyDoubt(.ignoredComparison, command: "ZADD")))
+        #expect(try target.send(batch) == .applied(isInDoubt ? [doubt] : []))
+        #expect(try target.text("ZSCORE", "z", "m") == score)
+    }
+
+    @Test func `a ZADD with GT of a newer source is the target's to run`() throws {
+        let batch = CommandBatch()
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: SourceBehaviour(version: nil))
+        #expect(try rewriter.rewrite(words("ZADD z GT 3 m").map { Array($0.utf8) }, into: batch) == .written)
+        #expect(batch.label(ofCommand: 0).name == "ZADD")
+    }
+
     @Test(arguments: [0, 5]) func `a SET of a dense HyperLogLog may be a PFMERGE, whose destination keeps its TTL`(
         transactionID: UInt64
     ) throws {

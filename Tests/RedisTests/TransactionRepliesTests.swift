@@ -66,7 +66,9 @@ import Wire
         let text =
             "+OK\r\n" + String(repeating: "+QUEUED\r\n", count: replies.count) + "*\(replies.count)\r\n"
             + replies.joined()
-        let unexpected = [1, 3, 4].map { UnexpectedReply(command: $0, kind: .inexactNumber) }
+        let unexpected = [1, 3, 4].map {
+            UnexpectedReply(command: $0, kind: .inDoubt(ReplyDoubt(.jsonModules, command: "JSON.NUMINCRBY")))
+        }
         #expect(try outcome(of: text, to: batch) == .applied(unexpected))
     }
 

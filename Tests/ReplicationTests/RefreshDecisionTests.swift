@@ -30,7 +30,8 @@ import Wire
         switch divergence {
         case .fragmentedSort, .sortByPattern, .fragmentedGeoRadius, .storedScores, .storedExpiry, .expiryInThePast,
             .moveInSnapshot, .storeInSnapshot, .storeInDoubt, .consumerGroupReads, .claimIdleTimes, .pendingEntries,
-            .elementExpiryInDoubt, .floatSum, .saturatedBits, .jsonModules:
+            .elementExpiryInDoubt, .floatSum, .saturatedBits, .jsonModules,
+            .ignoredComparison:
             true
         }
     }

@@ -90,7 +90,7 @@ package struct JournalRewriter {
     private func json(_ command: borrowing JournalCommand, to batch: CommandBatch) -> RewriteOutcome {
         batch.append(command)
         if command.mayDifferInRedisJSON { return .writtenDiverging(.jsonModules) }
-        if command.calculatesInJSON { batch.noteCalculating() }
+        if command.calculatesInJSON { batch.noteDoubt(ReplyDoubt(.jsonModules, command: command.nameText)) }
         return .written
     }
 
@@ -141,6 +141,10 @@ package struct JournalRewriter {
     private mutating func add(
         _ command: borrowing JournalCommand, isScored: Bool, into batch: CommandBatch
     ) -> RewriteOutcome {
+        if isScored, source.has(.ignoresComparisons), let add = ComparingAdd(command) {
+            deletion = nil
+            return add.append(command, to: batch, profile: profile)
+        }
         batch.append(command)
         guard endsStore(command) else { return .written }
         if isScored, source.has(.storesRoundedScores) { return .writtenDiverging(.storedScores) }

@@ -21,6 +21,8 @@ package struct SourceBehaviour: Equatable, Sendable {
         case storesRoundedScores
         /// DUMP and the snapshot lack the TTLs of a set's or a hash's elements if each was given to an element that was there.
         case dumpsLackElementTTLs
+        /// ZADD ignores GT and LT in a sorted set that is encoded as a skip list.
+        case ignoresComparisons
     }
 
     /// The releases that have a trait.
@@ -58,6 +60,9 @@ package struct SourceBehaviour: Equatable, Sendable {
         Border(
             trait: .dumpsLackElementTTLs, until: SourceVersion(1, 39, 0),
             evidence: "2f0d35c9d: SetExpiryTime marks the DenseSet as one with expiries; run on v1.36.0 and v1.40.1"),
+        Border(
+            trait: .ignoresComparisons, until: SourceVersion(1, 41, 0),
+            evidence: "2cfa76c64, on main after v1.40.1: SortedMap::AddElem compares; run on v1.36.0 and v1.40.1"),
     ]
 
     /// The last release before version 5 of the protocol.

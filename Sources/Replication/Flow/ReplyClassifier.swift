@@ -31,7 +31,7 @@ struct ReplyClassifier {
             refreshKeys(of: command, in: batch)
         case .builtValueGone: refreshKeys(of: command, in: batch)
         case .entriesGone: report(.pendingEntries, "stream", of: command, in: batch)
-        case .calculationInDoubt: report(.jsonModules, label.name, of: command, in: batch)
+        case .inDoubt(let doubt): report(doubt.divergence, doubt.commandName, of: command, in: batch)
         case .elementsLeft: memberTTLs?.wantsSweep = true
         case .elementInDoubt: report(.elementExpiryInDoubt, "element", of: command, in: batch)
         case .tooLarge(let excess):
@@ -135,7 +135,7 @@ struct ReplyClassifier {
         case (.error(let text), _): meaning(ofError: text, to: command, in: batch)
         case (.tooLarge(let excess), _): .tooLarge(excess)
         case (.zero, _) where batch.isEffective(reply.command) && !batch.mayHaveBeenApplied: .keyMissing
-        case (.inexactNumber, _): .calculationInDoubt
+        case (.inDoubt(let doubt), _): .inDoubt(doubt)
         case (.empty, "XCLAIM"): .entriesGone
         case (.empty, "EVAL") where memberTTLs?.isDueList(command.label.key) == true: .elementsLeft
         case (.empty, "EVAL"): .elementInDoubt
@@ -236,7 +236,7 @@ extension UnexpectedReply.Kind {
         switch self {
         case .null, .zero: true
         case .error(let text): text.hasPrefix("BUSYKEY")
-        case .empty, .inexactNumber, .tooLarge: false
+        case .empty, .inDoubt, .tooLarge: false
         }
     }
 }

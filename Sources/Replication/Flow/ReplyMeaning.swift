@@ -10,8 +10,8 @@ enum ReplyMeaning: Equatable {
     case builtValueGone
     /// The entries that an XCLAIM names are not in the stream.
     case entriesGone
-    /// The target's result of a calculation in a JSON document may not be the source's.
-    case calculationInDoubt
+    /// The source may have done something else than the target.
+    case inDoubt(ReplyDoubt)
     /// A sweep of elements whose TTLs have passed did not remove all of them.
     case elementsLeft
     /// It is not known whether an element had expired at the source when the command ran.
