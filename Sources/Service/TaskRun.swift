@@ -62,7 +62,8 @@ struct TaskRun {
 
 extension ReplicationSummary {
     fileprivate func text(_ mode: ReplicationService.Mode) -> String {
-        var parts = ["\(keys) keys"]
+        // Only a full sync counts keys.
+        var parts = fullSyncs > 0 || mode == .migrate ? ["\(keys) snapshot keys"] : []
         if mode == .replicate { parts.append("\(records) journal records") }
         if expiredKeys > 0 { parts.append("\(expiredKeys) expired keys left out") }
         if conflictingKeys > 0 { parts.append("\(conflictingKeys) existing keys left as they were") }
