@@ -147,7 +147,8 @@ package actor DashboardServer {
             }
         } catch {
             say(
-                "no control socket: \(Self.reason(error)). 'df2redis status' and 'df2redis stop' do not find this task")
+                "no control socket: \(Self.reason(error)). 'df2redis status', 'stop', 'verify', 'refresh' and 'cutover' do not reach this task",
+                level: .warning)
         }
     }
 

@@ -28,7 +28,7 @@ package struct ConfigurationLoader: Sendable {
 
     /// A loader for the environment of this process.
     package init() {
-        var environment: [String: String] = [:]
+        var environment = RuntimeDirectory.environment
         for name in ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"] {
             environment[name] = getenv(name).map { String(cString: $0) }
         }

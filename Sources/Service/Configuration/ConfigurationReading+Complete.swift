@@ -12,6 +12,7 @@ extension ConfigurationReading {
         credentialPlaces: CredentialPlaces? = nil
     ) {
         completeTaskName(override: taskName)
+        warnOfMissingSocket(RuntimeDirectory(environment: environment))
         completePaths(baseDirectory: baseDirectory, environment: environment)
         completeTarget()
         demandSource()
@@ -55,7 +56,6 @@ extension ConfigurationReading {
                 fail("taskName", "is missing, and the file's name cannot be used: \(expected)")
             }
         }
-        warnOfMissingSocket()
     }
 
     /// Warns if the service of this file is another task: the unit takes the task's name from the file's name.
@@ -69,12 +69,17 @@ extension ConfigurationReading {
         )
     }
 
-    private mutating func warnOfMissingSocket() {
-        let longest = ControlSocket.longestPath - ControlSocket(folder: "\(RuntimeDirectory.standard)/").path.utf8.count
-        guard configuration.taskName.utf8.count > longest else { return }
+    private mutating func warnOfMissingSocket(_ directory: RuntimeDirectory) {
+        let task = configuration.taskName
+        let path = directory.socket(forNew: task).path
+        let excess = path.utf8.count - ControlSocket.longestPath
+        guard excess > 0 else { return }
+        let remedy =
+            task.utf8.count > excess
+            ? "a name of at most \(task.utf8.count - excess) letters has one" : "RUNTIME_DIRECTORY is too long"
         warn(
             "taskName",
-            "has more than \(longest) letters: no path of a socket has room for it, and without one 'df2redis status', 'stop', 'verify', 'refresh' and 'cutover' do not reach the task"
+            "the task has no socket, since \(path) is longer than the \(ControlSocket.longestPath) bytes that the system allows: 'df2redis status', 'stop', 'verify', 'refresh' and 'cutover' will not reach it; \(remedy)"
         )
     }
 
