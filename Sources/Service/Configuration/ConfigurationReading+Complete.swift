@@ -9,7 +9,7 @@ extension ConfigurationReading {
     /// - Parameter credentialPlaces: the folders to search for credentials without `CREDENTIALS_DIRECTORY`.
     mutating func complete(
         taskName: String?, baseDirectory: String, environment: [String: String],
-        credentialPlaces: CredentialPlaces? = nil
+        credentialPlaces: CredentialPlaces? = nil, unitUser: ((String) -> UnitUser?)? = nil
     ) {
         completeTaskName(override: taskName)
         warnOfMissingSocket(RuntimeDirectory(environment: environment))
@@ -24,6 +24,15 @@ extension ConfigurationReading {
         completeToken(credentials)
         checkCheckpointStore()
         checkTogether()
+        if let user = unitUser?(configuration.stateDirectory) {
+            warnOfUnreadableFiles(for: user, credentials: credentials)
+        }
+    }
+
+    /// As which service the file is run; `nil`: as none, since no unit reads it there. The unit takes the name from the file's.
+    var serviceName: String? {
+        let path = FilePathText.inWorkingDirectory(file)
+        return FilePathText.directory(of: path) == "/etc/df2redis" ? FilePathText.stem(of: path) : nil
     }
 
     /// Whether a name can be part of a file's name and of a key.
@@ -60,9 +69,7 @@ extension ConfigurationReading {
 
     /// Warns if the service of this file is another task: the unit takes the task's name from the file's name.
     private mutating func warnOfOtherService(_ name: String) {
-        let path = FilePathText.inWorkingDirectory(file)
-        let service = FilePathText.stem(of: path)
-        guard FilePathText.directory(of: path) == "/etc/df2redis", service != name else { return }
+        guard let service = serviceName, service != name else { return }
         warn(
             "taskName",
             "as a service (df2redis@\(service)) this file is the task '\(service)', with a state of its own; this is the task '\(name)': --task-name \(service) means the service's"
