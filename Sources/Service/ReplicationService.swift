@@ -76,7 +76,8 @@ package struct ReplicationService: Sendable {
         // 4
         let report = TaskReport(task: taskDescription, events: events)
         let reporter = TaskReporter(
-            report, statusFile: configuration.statusFile, notifier: notifier, logger: logger, output: output)
+            report, statusFile: configuration.statusFile, certificates: ClientCertificates(configuration),
+            notifier: notifier, logger: logger, output: output)
         let settings = replicatorSettings(logger)
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
         report.setIncidents { [weak replicator] in replicator?.recentIncidents ?? [] }

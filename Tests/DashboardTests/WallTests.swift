@@ -132,6 +132,16 @@ import Testing
             inScrapes: "      - {series: '\(series)', values: '\(value)x20'}\n")
     }
 
+    /// The clock of such a test begins at 0.
+    @Test(.enabled(if: promtool != nil), arguments: [(3600, true), (90 * 86_400, false)])
+    func `reports a certificate of our own that ends soon`(_ end: Int, _ fires: Bool) throws {
+        let labels = "instance=\"a\",job=\"df2redis\",side=\"source\",task=\"prod\""
+        let series = "df2redis_client_certificate_expiry_seconds{\(labels)}"
+        let alert = Alert(name: "Df2redisCertificateEnds", labels: ["side": "source"])
+        try expect(
+            fires ? [alert] : [], of: alert.name, inScrapes: "      - {series: '\(series)', values: '\(end)x20'}\n")
+    }
+
     private func expect(
         _ alerts: [Alert], of name: String, inScrapes series: String, after minutes: Int = 10
     ) throws {

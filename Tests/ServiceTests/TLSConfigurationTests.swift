@@ -50,6 +50,28 @@ import Testing
         }
     }
 
+    @Test func `warns of a certificate of our own that has expired or ends soon`() throws {
+        let day = 86_400
+        let authority = try CertificateAuthority()
+        let cases: [(ClosedRange<Int>, String?)] = [
+            (-2 * day...(-day), "our certificate has expired at 20"),
+            (0...3600, "our certificate ends within a day, at 20"),
+            (0...(9 * day + 3600), "our certificate ends in 9 days, at 20"), (0...(99 * day), nil),
+        ]
+        for (seconds, text) in cases {
+            let own = try authority.issue(seconds: seconds)
+            let loaded = try load(
+                yaml(["enabled: true", "certFile: \(own.certificate)", "keyFile: \(own.key)"]))
+            #expect(loaded.warnings.map(\.key) == (text == nil ? [] : ["target.tls.certFile"]))
+            if let text { #expect(loaded.warnings.first?.message.hasPrefix(text) == true) }
+
+            let ends = ClientCertificates(loaded.configuration).ends()
+            #expect(ends.keys.sorted() == ["target"])
+            let end = Int64(Date().timeIntervalSince1970) + Int64(seconds.upperBound)
+            #expect(abs((ends["target"] ?? 0) - end) < 60)
+        }
+    }
+
     @Test func `warns at each start when nothing is verified`() throws {
         let loaded = try load(yaml(["enabled: true", "insecureSkipVerify: true"]))
         #expect(loaded.configuration.target.tls.skipsVerification)

@@ -24,6 +24,16 @@ extension ConfigurationReading {
         }
     }
 
+    private mutating func warnOfOwnCertificate(_ path: String, _ tls: Configuration.TLS) {
+        guard let end = tls.certificateFile.flatMap({ CertificateEnd.first(inFile: $0) }) else { return }
+        let lifetime = CertificateLifetime(end: end)
+        guard lifetime.state != .good else { return }
+        warn(
+            "\(path).certFile",
+            "our certificate \(lifetime.text): a server that verifies it refuses it from then on; the file is read again at each connect"
+        )
+    }
+
     private mutating func complete(
         _ path: String, _ place: WritableKeyPath<Configuration, Configuration.TLS>, _ credentials: CredentialFiles
     ) {
@@ -49,6 +59,7 @@ extension ConfigurationReading {
         if tls.keyFile != nil, tls.certificateFile == nil {
             return fail("\(path).keyFile", "needs a certificate: set \(path).certFile")
         }
+        warnOfOwnCertificate(path, tls)
         guard let settings = TLSSettings(tls, section: path) else { return }
         do throws(TLSError) {
             _ = try TLSContext(settings)
