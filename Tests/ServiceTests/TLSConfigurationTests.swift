@@ -35,6 +35,22 @@ import Testing
             problems(of: yaml(["enabled: true", "keyFile: \(own.key)"])) == [
                 "6:14: target.tls.keyFile: needs a certificate: set target.tls.certFile"
             ])
+        // The fault of one file does not hide that of another.
+        #expect(
+            problems(of: yaml(["enabled: true", "caFile: /no/ca", "certFile: /no/cert", "keyFile: /no/key"])) == [
+                "6:13: target.tls.caFile: /no/ca cannot be read: No such file or directory",
+                "7:15: target.tls.certFile: /no/cert cannot be read: No such file or directory",
+                "8:14: target.tls.keyFile: /no/key cannot be read: No such file or directory",
+            ])
+        #expect(
+            problems(of: yaml(["enabled: true", "certFile: \(other.key)", "keyFile: \(own.certificate)"])) == [
+                "6:15: target.tls.certFile: \(other.key) holds no certificate in PEM form",
+                "7:14: target.tls.keyFile: \(own.certificate) holds no private key in PEM form",
+            ])
+        #expect(
+            problems(of: yaml(["enabled: true", "certFile: /no/cert"])) == [
+                "6:15: target.tls.certFile: /no/cert cannot be read: No such file or directory"
+            ])
         _ = try load(yaml(["enabled: true", "certFile: \(own.certificate)", "keyFile: \(own.key)"]))
         _ = try load(yaml(["enabled: false", "caFile: /no/such"]))
     }

@@ -57,13 +57,11 @@ extension ConfigurationReading {
             if tls.caFile != nil { warn("\(path).caFile", "is not used: \(path).insecureSkipVerify is true") }
         }
         if tls.keyFile != nil, tls.certificateFile == nil {
-            return fail("\(path).keyFile", "needs a certificate: set \(path).certFile")
+            fail("\(path).keyFile", "needs a certificate: set \(path).certFile")
         }
         warnOfOwnCertificate(path, tls)
         guard let settings = TLSSettings(tls, section: path) else { return }
-        do throws(TLSError) {
-            _ = try TLSContext(settings)
-        } catch {
+        for error in TLSContext.faults(of: settings) {
             let key = error.key.map { "\(path).\($0)" } ?? "\(path).enabled"
             // The message begins with the key, as this problem's text does.
             let text = error.message
