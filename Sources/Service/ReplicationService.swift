@@ -94,7 +94,8 @@ package struct ReplicationService: Sendable {
             orders.add(TaskControl.Stop())
         }
         let run = TaskRun(
-            replicator: replicator, orders: orders, leaveLimit: settings.leaveLimit, mode: mode, notifier: notifier,
+            task: configuration.taskName, replicator: replicator, orders: orders, leaveLimit: settings.leaveLimit,
+            mode: mode, notifier: notifier,
             logger: logger)
         let status = await run.untilItsEnd(onEnd: server.beSilent)
 

@@ -6,6 +6,7 @@ import Systemd
 
 /// Runs a task until it ends by itself or is asked to leave, and reports the result to the log and to systemd.
 struct TaskRun {
+    let task: String
     let replicator: Replicator
     let orders: LeaveOrders
     /// The longest time that a leave may take.
@@ -54,8 +55,9 @@ struct TaskRun {
         let status = error.exitStatus
         var metadata = error.metadata
         if status == .stoppedByPolicy { metadata["event"] = "policyStop" }
-        logger.critical("\(error); exit status \(status.code)", metadata: metadata)
-        notifier.failure(error.description)
+        let text = error.description.namingCredentials(of: task)
+        logger.critical("\(text); exit status \(status.code)", metadata: metadata)
+        notifier.failure(text)
         return status
     }
 }
