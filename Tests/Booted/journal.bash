@@ -63,7 +63,7 @@ events=$(sed -n 's/^        case \.\([a-zA-Z]*\): "\([0-9a-f]*\)"/\1 \2/p' "$rep
 check "there are events" yes "$([ "$(wc -l <<<"$events")" -ge 13 ] && echo yes)"
 while read -r event id; do
     case $event in
-    overflow | targetMoved | alertRaised | alertCleared) # not in this scene
+    overflow | targetMoved | alertRaised | alertCleared | cutOver) # not in this scene
         check "$event: the catalog explains it" yes \
             "$(booted_run journalctl -q --no-pager --dump-catalog "$id" | scene_has 'Subject: @_SYSTEMD_UNIT@')"
         continue
