@@ -47,13 +47,20 @@ package actor DashboardServer {
     /// - Parameter control: the requests that are allowed over the Unix socket.
     package func start(_ control: TaskControl) {
         if settings.address != .none {
-            let routes = Routes(report: report, door: .network(settings.token))
+            let routes = Routes(report: report, door: networkDoor)
             tasks.append(Task(executorPreference: executor) { [self] in await servePage(routes) })
         }
         if let socket = settings.controlSocket {
             let routes = Routes(report: report, door: .control(control))
             tasks.append(Task(executorPreference: executor) { [self] in await serveControl(socket, routes) })
         }
+    }
+
+    private var networkDoor: Routes.Door {
+        if let token = settings.token { return .guarded(token) }
+        let names = ServedNames(settings.address)
+        names.learnCanonicalName()
+        return .open(names)
     }
 
     /// Stops logging: the task ends, and the last lines of the log are to give the reason.
@@ -147,7 +154,8 @@ package actor DashboardServer {
             }
         } catch {
             say(
-                "no control socket: \(Self.reason(error)). 'df2redis status' and 'df2redis stop' do not find this task")
+                "no control socket: \(Self.reason(error)). 'df2redis status', 'stop', 'verify', 'refresh' and 'cutover' do not reach this task",
+                level: .warning)
         }
     }
 

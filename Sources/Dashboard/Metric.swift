@@ -28,7 +28,7 @@ extension Metric {
         appliedLSN, acknowledgedLSN, flows, batchSeconds,
         sessions, sessionFailures, targetLosses, targetLost, fullSyncs, incidents, sourceKeys, targetKeys,
         sourceRoundTrip, targetRoundTrip, refreshAsked, refreshEnds, refreshRetries, refreshWaiting, refreshBlocked,
-        verifyPasses, verifyKeys, verifyFound,
+        verifyPasses, verifyKeys, verifyFound, certificateExpiry,
         cpu, resident, descriptors,
     ]
 
@@ -102,6 +102,9 @@ extension Metric {
         "df2redis_verify_keys", .gauge, "Keys that the pass under way has compared.")
     static let verifyFound = Metric(
         "df2redis_verify_differences_total", .counter, "Keys that were different, time and again.")
+    static let certificateExpiry = Metric(
+        "df2redis_client_certificate_expiry_seconds", .gauge, ["side"],
+        "When the certificate that is shown to a side expires, in seconds of Unix time.")
     static let cpu = Metric("df2redis_cpu_seconds_total", .counter, "User and system time of the process.")
     static let resident = Metric("df2redis_resident_memory_bytes", .gauge, "Resident memory of the process.")
     static let descriptors = Metric("df2redis_open_descriptors", .gauge, "Open file descriptors of the process.")

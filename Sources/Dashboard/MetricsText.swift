@@ -18,6 +18,10 @@ struct MetricsText {
         append(status.flows)
         append(status.counters, isTargetLost: status.isTargetLost, incidents: status.incidents)
         append(status.refreshes)
+        begin(.certificateExpiry)
+        for (side, end) in report.certificateEnds.sorted(by: { $0.key < $1.key }) {
+            sample(.certificateExpiry, [("side", side)], Double(end))
+        }
         add(.verifyPasses, status.scrub?.passes)
         add(.verifyKeys, status.scrub?.progress.keys)
         add(.verifyFound, status.scrub?.found)

@@ -44,6 +44,7 @@ enum Page {
         <main id="main">
           <section class="card lead">
             <p id="sentence" aria-live="polite">Asking the daemon &hellip;</p>
+            <p id="reason" hidden></p>
             <p id="since" class="soft"></p>
             <div id="sync" hidden>
               <div id="progress" class="bar" role="progressbar" aria-label="keys copied, in percent" aria-valuemin="0"
@@ -85,7 +86,7 @@ enum Page {
               <div><dt>source answers in</dt><dd id="sourceTrip"></dd></div>
               <div><dt>target answers in</dt><dd id="targetTrip"></dd></div>
               <div><dt>sessions</dt><dd id="sessions"></dd></div>
-              <div><dt>full syncs</dt><dd id="fullSyncs"></dd></div>
+              <div><dt>full syncs</dt><dd id="fullSyncs"></dd><dd id="fullSyncReasons" class="why"></dd></div>
               <div><dt>target lost</dt><dd id="losses"></dd></div>
               <div><dt>running since</dt><dd id="started"></dd></div>
             </dl>
@@ -96,6 +97,7 @@ enum Page {
             <dl class="figures">
               <div><dt>keys to be read at the source</dt><dd id="refreshes"></dd></div>
             </dl>
+            <p id="obstacle" class="caution" hidden></p>
           </section>
           <section class="card wide">
             <h2>Skipped, or different from the source <span id="incidentCount" class="count"></span></h2>

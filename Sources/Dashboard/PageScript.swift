@@ -3,7 +3,7 @@ enum PageScript {
     static let javaScript = #"""
         "use strict";
         const $ = id => document.getElementById(id);
-        const kept = 300;
+        const shown = 300000;
         const state = { last: null, heard: 0, token: sessionStorage.getItem("token") || "", points: [], flows: new Map() };
 
         const int = n => n === null || n === undefined ? "–" : Math.round(n).toLocaleString("en");
@@ -22,6 +22,7 @@ enum PageScript {
         const day = t => { const d = new Date(t); return d.getFullYear() + "-" + pad(d.getMonth() + 1) + "-" + pad(d.getDate()); };
         const moment = t => (day(t) === day(Date.now()) ? "" : day(t) + " ") + clock(t);
         const set = (id, text) => { const e = $(id); if (e.textContent !== text) e.textContent = text; };
+        const say = (id, text) => { set(id, text || ""); $(id).hidden = !text; };
 
         async function ask(path) {
           const abort = new AbortController();
@@ -55,6 +56,7 @@ enum PageScript {
         const targetLoss = s => "the target does not serve" + (s.targetLoss ? " (" + s.targetLoss + ")" : "");
         function sentence(s) {
           const lag = s.lagSeconds === null ? 0 : s.lagSeconds;
+          if (s.health.code === "source-lost") return "The source " + s.source + " is lost, and is tried again.";
           switch (s.phase) {
           case "connecting": return "Connecting to " + s.source + " and " + s.target + (s.detail ? ": " + s.detail : ".");
           case "full sync":
@@ -79,14 +81,16 @@ enum PageScript {
           return speed > 0 && s.sourceKeys ? Math.max(0, s.sourceKeys - s.keys) / speed : null;
         }
 
-        function draw(svg, values, width, height, least) {
-          const peak = Math.max(least, ...values);
-          const step = width / (kept - 1);
-          const begin = width - step * (values.length - 1);
-          const points = values.map((v, i) => (begin + i * step).toFixed(1) + "," + (height - 1 - v / peak * (height - 3)).toFixed(1));
+        // Samples are as far apart as the answers came: seldom while the page is hidden.
+        const forget = (samples, now) => { while (samples.length && now - samples[0].at > shown) samples.shift(); };
+        function draw(svg, samples, now, width, height, least) {
+          const peak = Math.max(least, ...samples.map(s => s.value));
+          const x = s => (width * (1 - (now - s.at) / shown)).toFixed(1);
+          const points = samples.map(s => x(s) + "," + (height - 1 - s.value / peak * (height - 3)).toFixed(1));
           const parts = [];
           if (points.length > 1) {
-            parts.push(["polygon", "area", begin.toFixed(1) + "," + height + " " + points.join(" ") + " " + width + "," + height]);
+            const last = samples[samples.length - 1];
+            parts.push(["polygon", "area", x(samples[0]) + "," + height + " " + points.join(" ") + " " + x(last) + "," + height]);
             parts.push(["polyline", "line", points.join(" ")]);
           }
           while (svg.childNodes.length > parts.length) svg.lastChild.remove();
@@ -101,7 +105,7 @@ enum PageScript {
           });
         }
 
-        function showFlows(flows, isLagKnown) {
+        function showFlows(flows, isLagKnown, now) {
           const seen = new Set();
           for (const flow of flows) {
             seen.add(flow.flow);
@@ -117,9 +121,9 @@ enum PageScript {
               row = { element, lags: [] };
               state.flows.set(flow.flow, row);
             }
-            row.lags.push(flow.lagSeconds);
-            if (row.lags.length > kept) row.lags.shift();
-            draw(row.element.children[1], row.lags, 300, 26, 1);
+            row.lags.push({ at: now, value: flow.lagSeconds });
+            forget(row.lags, now);
+            draw(row.element.children[1], row.lags, now, 300, 26, 1);
             row.element.children[2].textContent = isLagKnown ? flow.lagSeconds.toFixed(1) + " s" : "–";
           }
           // The lag from before the source was lost says nothing now.
@@ -135,7 +139,7 @@ enum PageScript {
           state.last = s;
           state.heard = now;
           state.points.push({ at: now, bytes: s.totals.appliedBytes, records: s.totals.records, keys: s.totals.keys });
-          if (state.points.length > kept + 1) state.points.shift();
+          forget(state.points, now);
 
           set("task", s.task); set("source", s.source); set("target", s.target);
           const pill = $("pill");
@@ -145,11 +149,11 @@ enum PageScript {
             : isLost ? "target lost" : s.phase;
           pill.className = "pill " + (s.health.status !== "ok" ? "bad"
             : s.ready.status === "ok" ? "good" : s.targetLost || !calm ? "warn" : "");
-          document.title = s.task + " · " + (isLost ? "target lost" : s.phase);
-          pill.title = s.health.reason || s.ready.reason || "";
+          document.title = s.task + " · " + (s.health.status !== "ok" ? s.health.code : isLost ? "target lost" : s.phase);
           set("sentence", sentence(s));
-          set("since", s.phase + " since " + moment(s.phaseSince * 1000)
-            + (s.ready.status !== "ok" && s.phase === "stable" ? "; " + s.ready.reason : ""));
+          say("reason", s.health.status !== "ok" ? s.health.reason
+            : s.ready.status !== "ok" && s.phase === "stable" ? s.ready.reason : "");
+          set("since", s.phase + " since " + moment(s.phaseSince * 1000));
 
           const syncing = s.phase === "full sync";
           $("sync").hidden = !syncing;
@@ -168,7 +172,7 @@ enum PageScript {
           set("lagRecords", s.lagRecords === null ? "–" : (s.isLagEstimated ? "about " : "") + int(s.lagRecords));
           set("lagBytes", bytes(s.lagBytes));
           set("queued", bytes(s.queuedBytes) + " (" + bytes(s.queuedDiskBytes) + ")");
-          showFlows(s.flows, s.lagSeconds !== null);
+          showFlows(s.flows, s.lagSeconds !== null, now);
 
           set("recordRate", int(rate("records", 5)));
           set("byteRate", bytes(rate("bytes", 5)));
@@ -177,10 +181,10 @@ enum PageScript {
           const speeds = [];
           for (let i = 1; i < state.points.length; i += 1) {
             const [a, b] = [state.points[i - 1], state.points[i]];
-            speeds.push(b.at > a.at ? Math.max(0, b.bytes - a.bytes) * 1000 / (b.at - a.at) : 0);
+            speeds.push({ at: b.at, value: b.at > a.at ? Math.max(0, b.bytes - a.bytes) * 1000 / (b.at - a.at) : 0 });
           }
-          draw($("throughput"), speeds, 300, 80, 1024);
-          set("peak", speeds.length ? "peak " + bytes(Math.max(...speeds)) + "/s" : "");
+          draw($("throughput"), speeds, now, 300, 80, 1024);
+          set("peak", speeds.length ? "peak " + bytes(Math.max(...speeds.map(s => s.value))) + "/s" : "");
 
           const hasSource = s.phase !== "waiting" && s.phase !== "connecting" && s.phase !== "catching up";
           set("sourceTrip", hasSource ? trip(s.sourceRoundTripMilliseconds) : "–");
@@ -188,10 +192,10 @@ enum PageScript {
           set("sessions", int(s.sessions));
           const reasons = Object.entries(s.fullSyncReasons).map(([why, n]) => n + " " + why).join(", ");
           set("fullSyncs", int(s.fullSyncs));
-          $("fullSyncs").title = reasons;
+          set("fullSyncReasons", reasons);
           set("losses", int(s.targetLosses));
           set("refreshes", s.refreshes ? int(s.refreshes.waiting) : "–");
-          $("refreshes").title = s.refreshes && s.refreshes.obstacle || "";
+          say("obstacle", s.refreshes && s.refreshes.obstacle ? "They are not read: " + s.refreshes.obstacle : "");
           set("started", moment(s.startedAt * 1000));
 
           const kinds = Object.entries(s.incidents);

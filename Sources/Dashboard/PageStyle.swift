@@ -3,7 +3,7 @@ enum PageStyle {
     static let css = #"""
         :root {
           --paper: #f4f5f7; --card: #fff; --ink: #1b1f27; --soft: #667085; --line: #e3e6eb; --accent: #2563eb;
-          --good: #12805c; --goodBack: #dcf5ea; --warn: #9a5b00; --warnBack: #fdf0d5; --bad: #b42318; --badBack: #fde7e4;
+          --good: #0e7050; --goodBack: #dcf5ea; --warn: #9a5b00; --warnBack: #fdf0d5; --bad: #b42318; --badBack: #fde7e4;
         }
         @media (prefers-color-scheme: dark) {
           :root {
@@ -35,7 +35,7 @@ enum PageStyle {
         .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px 18px; min-width: 0; }
         .lead, .wide { grid-column: 1 / -1; }
         .lead #sentence { margin: 0; font-size: 22px; font-weight: 600; line-height: 1.3; overflow-wrap: anywhere; }
-        #since { margin: 6px 0 0; }
+        #reason, #since { margin: 6px 0 0; overflow-wrap: anywhere; }
         #sync { margin-top: 16px; }
         h2 { margin: 0 0 10px; font-size: 13px; letter-spacing: .04em; text-transform: uppercase; color: var(--soft); }
         .count { color: var(--ink); }
@@ -45,6 +45,8 @@ enum PageStyle {
         .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(110px, 1fr)); gap: 10px 18px; margin: 0; }
         .figures dt { color: var(--soft); font-size: 13px; }
         .figures dd { margin: 0; font-size: 18px; font-weight: 600; font-variant-numeric: tabular-nums; }
+        .figures dd.why { font-size: 13px; font-weight: 400; color: var(--soft); overflow-wrap: anywhere; }
+        .caution { margin: 10px 0 0; color: var(--warn); overflow-wrap: anywhere; }
         #flows {
           display: grid; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); gap: 6px 22px; margin-top: 14px;
         }

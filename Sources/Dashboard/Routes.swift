@@ -6,8 +6,10 @@ import NIOCore
 struct Routes: Sendable {
     /// The way by which a request comes, which decides what the request may do.
     enum Door: Sendable {
-        /// TCP: any client may read; if a token is set, only with the token.
-        case network(BearerToken?)
+        /// TCP, with a token: a client that has it may read.
+        case guarded(BearerToken)
+        /// TCP, without a token: any client may read, under one of these names.
+        case open(ServedNames)
         /// The task's Unix socket: a client that may open it may read, and may control the task.
         case control(TaskControl)
     }
@@ -29,11 +31,18 @@ struct Routes: Sendable {
         guard request.method == .get || request.method == .head else {
             return refuse(.methodNotAllowed, "this server is read only", allow: "GET, HEAD")
         }
+        switch door {
         // The page contains no figures: it asks for the token, and then for the figures with the token.
-        if path != "/", case .network(let token?) = door, !token.accepts(request.headerFields[.authorization]) {
+        case .guarded(let token) where path != "/" && !token.accepts(request.headerFields[.authorization]):
             var response = refuse(.unauthorized, "this task's figures need the token of dashboard.token")
             response.headers[.wwwAuthenticate] = "Bearer realm=\"df2redis\""
             return response
+        case .open(let names) where !names.accepts(request.authority):
+            return refuse(
+                .misdirectedRequest,
+                "without a token this is served by address, as localhost and under the host's own name only: the name in Host could be anybody's (set dashboard.token to serve it under any name)"
+            )
+        case .guarded, .open, .control: break
         }
         return read(path) ?? refuse(.notFound, "there is nothing at this path")
     }

@@ -9,6 +9,7 @@ package final class TaskReport: Sendable {
     private let state = Lock(TaskState())
     private let address = Lock<String?>(nil)
     private let positionSource = Lock<(@Sendable () -> [LSN?])?>(nil)
+    private let certificates = Lock<[String: Int64]>([:])
     private let incidentSource = Lock<(@Sendable () -> [IncidentLog.Recent])?>(nil)
 
     package init(task: TaskDescription, events: EventLog = EventLog()) {
@@ -35,6 +36,12 @@ package final class TaskReport: Sendable {
     package var url: String? {
         get { address.withLock { $0 } }
         set { address.withLock { $0 = newValue } }
+    }
+
+    /// When the certificates expire that the task shows to its servers, in Unix seconds, by side.
+    package var certificateEnds: [String: Int64] {
+        get { certificates.withLock { $0 } }
+        set { certificates.withLock { $0 = newValue } }
     }
 
     /// Sets where to get the last incidents; before that there are none.

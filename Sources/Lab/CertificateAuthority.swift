@@ -54,7 +54,7 @@ package final class CertificateAuthority {
     ///   - passphrase: encrypts its key.
     package func issue(
         _ subject: String = "server", names: String = "IP:127.0.0.1,DNS:localhost",
-        seconds: ClosedRange<Int> = -3600...86_400, isSelfSigned: Bool = false, passphrase: String? = nil
+        seconds: ClosedRange<Int> = -3600...(100 * 86_400), isSelfSigned: Bool = false, passphrase: String? = nil
     ) throws -> CertificateFiles {
         let leaf = try Pair()
         try Self.fill(

@@ -1,8 +1,28 @@
 import COpenSSL
 import Glibc
 
-/// Finds out when the certificates of a server expire.
-enum CertificateEnd {
+/// Finds out when certificates expire.
+package enum CertificateEnd {
+    /// - Parameter path: a file with a certificate and those between it and its authority (PEM).
+    /// - Returns: the first expiry among them, in Unix seconds; `nil` if there is none to be read.
+    package static func first(inFile path: String) -> Int64? {
+        guard let file = BIO_new_file(path, "r") else {
+            ERR_clear_error()
+            return nil
+        }
+        defer {
+            BIO_free(file)
+            // The end of the file is an error of its own.
+            ERR_clear_error()
+        }
+        var first: Int64?
+        while let certificate = PEM_read_bio_X509(file, nil, nil, nil) {
+            if let end = end(of: certificate) { first = min(first ?? end, end) }
+            X509_free(certificate)
+        }
+        return first
+    }
+
     /// - Parameter ssl: an `SSL` after its handshake.
     /// - Returns: the first expiry among the server's certificate and those above it, in Unix seconds.
     static func first(of ssl: OpaquePointer) -> Int64? {

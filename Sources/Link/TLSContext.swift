@@ -10,7 +10,21 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
     private static let readBufferBytes = 64 << 10
 
     /// - Throws: `TLSError` if a file cannot be used, with its `key`.
-    package init(_ settings: TLSSettings) throws(TLSError) {
+    package convenience init(_ settings: TLSSettings) throws(TLSError) {
+        try self.init()
+        if let fault = load(settings).first { throw fault }
+    }
+
+    /// - Returns: what is wrong with each of the files.
+    package static func faults(of settings: TLSSettings) -> [TLSError] {
+        do throws(TLSError) {
+            return try TLSContext().load(settings)
+        } catch {
+            return [error]
+        }
+    }
+
+    private init() throws(TLSError) {
         guard let pointer = SSL_CTX_new(TLS_client_method()) else {
             throw TLSError(.unanswered, "OpenSSL has no memory for a connection")
         }
@@ -20,12 +34,34 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
         guard df2redis_ssl_ctx_limit_versions(pointer, TLS1_2_VERSION, TLS1_3_VERSION) == 1 else {
             throw TLSError(.version, "OpenSSL on this machine allows neither TLS 1.2 nor 1.3 (openssl.cnf)")
         }
-        try trust(settings)
-        if settings.certificateFile != nil { try show(settings) }
-        ERR_clear_error()
     }
 
     deinit { SSL_CTX_free(pointer) }
+
+    /// - Returns: what is wrong with each of the files.
+    private func load(_ settings: TLSSettings) -> [TLSError] {
+        var faults: [TLSError] = []
+        func attempt(_ step: () throws(TLSError) -> Void) -> Bool {
+            do throws(TLSError) {
+                try step()
+                return true
+            } catch {
+                faults.append(error)
+                return false
+            }
+        }
+        _ = attempt { () throws(TLSError) in try trust(settings) }
+        if let path = settings.certificateFile {
+            let hasCertificate = attempt { () throws(TLSError) in try show(path, settings) }
+            if hasCertificate || settings.keyFile != nil {
+                _ = attempt { () throws(TLSError) in
+                    try useKey(settings.keyFile, of: hasCertificate ? path : nil, settings)
+                }
+            }
+        }
+        ERR_clear_error()
+        return faults
+    }
 
     private func trust(_ settings: TLSSettings) throws(TLSError) {
         if settings.skipsVerification { return }
@@ -40,16 +76,22 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
         }
     }
 
-    private func show(_ settings: TLSSettings) throws(TLSError) {
-        guard let path = settings.certificateFile else { return }
+    private func show(_ path: String, _ settings: TLSSettings) throws(TLSError) {
         let certificate = File(path: path, section: settings.section, key: "certFile")
         try certificate.demandReadable()
         guard SSL_CTX_use_certificate_chain_file(pointer, path) == 1 else {
             throw certificate.unusable(orHolding: "certificate")
         }
-        let key = File(
-            path: settings.keyFile ?? path, section: settings.section,
-            key: settings.keyFile == nil ? "certFile" : "keyFile")
+    }
+
+    /// - Parameters:
+    ///   - path: the file of the key; `nil` if it is in the certificate's.
+    ///   - certificate: the file of the certificate; `nil` if that cannot be used.
+    private func useKey(
+        _ path: String?, of certificate: String?, _ settings: TLSSettings
+    ) throws(TLSError) {
+        guard let file = path ?? certificate else { return }
+        let key = File(path: file, section: settings.section, key: path == nil ? "certFile" : "keyFile")
         try key.demandReadable()
         // Without a callback, OpenSSL would ask for a passphrase on the terminal.
         var isEncrypted = false
@@ -70,8 +112,9 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
             throw key.fault("is protected by a passphrase, which nobody is there to enter: write it without one")
         }
         if error != 0, !isForeign { throw key.unusable(orHolding: "private key") }
+        guard let certificate else { return }
         guard !isForeign, SSL_CTX_check_private_key(pointer) == 1 else {
-            throw key.fault("does not belong to the certificate in \(path) (\(settings.section).certFile)")
+            throw key.fault("does not belong to the certificate in \(certificate) (\(settings.section).certFile)")
         }
     }
 

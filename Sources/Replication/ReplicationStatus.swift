@@ -130,16 +130,18 @@ package struct ReplicationStatus: Equatable, Sendable {
         return isTargetLost ? "; target lost" : ""
     }
 
+    private var targetKeys: String { counters.targetKeys.map { "\($0) keys at the target, " } ?? "" }
+
     /// One line for `systemctl status`.
     package var summary: String {
         let waiting = detail.map { ": \($0)" } ?? ""
         return switch phase {
         case .connecting: "connecting to \(source) and \(target)\(waiting)"
         case .fullSync:
-            "full sync: \(keys) keys, \(appliedBytes >> 20) MiB applied, lag \(lagBytes >> 20) MiB, \(lag.tenths) s, "
+            "full sync: \(keys) snapshot keys, \(appliedBytes >> 20) MiB applied, lag \(lagBytes >> 20) MiB, \(lag.tenths) s, "
                 + "\(flows.count) flows, \(source) to \(target)\(targetState)"
         case .stable:
-            "stable: \(keys) keys, \(records) records applied, lag \(isLagEstimated ? "about " : "")\(lagRecords) records, "
+            "stable: \(targetKeys)\(records) records applied, lag \(isLagEstimated ? "about " : "")\(lagRecords) records, "
                 + "\(lag.tenths) s, \(flows.count) flows, \(source) to \(target)\(targetState)"
         case .waiting: "waiting before another attempt with \(source)\(waiting)"
         case .catchingUp: "the queue was full: \(queuedBytes >> 10) KiB to apply before reconnecting to \(source)"

@@ -20,6 +20,7 @@ package actor Replicator {
     private var fullSyncs = 0
     /// Why the last session ended.
     private var lastFailure: (text: String, event: SessionFailure)?
+    private var retryLog = RetryLog()
     private var alarm: LagAlarm
     private var hangs = HangReport()
     private let observer = BeatObserver()
@@ -128,9 +129,12 @@ package actor Replicator {
             lastFailure = (error.description, failure)
             task.counters.sessionFailed(failure)
             if !history.hasBegun { task.notice(.loading(idleStatus, next: wait)) }
-            log(
-                error, "\(error); another attempt in \(wait.milliseconds) ms",
-                ["event": "\(failure.rawValue)", "phase": "waiting"])
+            let message: Logger.Message = "\(error); another attempt in \(wait.milliseconds) ms"
+            if retryLog.isWarning(attempt: attempt, error.description) {
+                log(error, message, ["event": "\(failure.rawValue)", "phase": "waiting"])
+            } else {
+                logger.debug(message, metadata: ["phase": "waiting"])
+            }
             task.notice(.phase(idleStatus))
             await pause(for: wait)
         }

@@ -81,7 +81,7 @@ package struct ComparisonService: Sendable {
 
         let path = request.output ?? "\(configuration.stateDirectory)/\(configuration.taskName).check.jsonl"
         let servers = ServerPair(source: settings.source, target: settings.visitor("check"))
-        do throws(ServerError) { try await ServerKinds(servers).demand() } catch { throw Failure(error) }
+        do throws(ServerError) { try await ServerKinds(servers).demand() } catch { throw Failure(error, settings.task) }
         let file: DifferenceFile?
         var creationFailure: SystemError?
         do throws(SystemError) { file = try DifferenceFile(path: path) } catch {
@@ -98,7 +98,7 @@ package struct ComparisonService: Sendable {
         let comparison = Comparison(
             servers, options: options, onDifference: { file?.append($0) }, onProgress: onProgress)
         let summary: ComparisonSummary
-        do throws(ServerError) { summary = try await comparison.run() } catch { throw Failure(error) }
+        do throws(ServerError) { summary = try await comparison.run() } catch { throw Failure(error, settings.task) }
         let empty = (request.databases ?? []).subtracting(summary.databases).subtracting(summary.leftOutDatabases.keys)
         return Outcome(
             summary: summary, file: file == nil ? nil : path, emptyDatabases: empty.sorted(),
@@ -107,7 +107,9 @@ package struct ComparisonService: Sendable {
 }
 
 extension ComparisonService.Failure {
-    fileprivate init(_ error: ServerError) { self.init(description: error.description, exitStatus: error.exitStatus) }
+    fileprivate init(_ error: ServerError, _ task: String) {
+        self.init(description: error.description.namingCredentials(of: task), exitStatus: error.exitStatus)
+    }
 }
 
 extension ComparisonOptions {

@@ -34,7 +34,7 @@ package struct PreflightService: Sendable {
         if findings.contains(where: { $0.topic == Self.cutOver && $0.level == .fail }) {
             findings.removeAll { $0.topic == "contents" }
         }
-        return PreflightReport(findings: findings)
+        return PreflightReport(findings: findings.map { $0.namingCredentials(of: configuration.taskName) })
     }
 
     private func finding(of mark: CutoverMark) -> PreflightFinding? {
@@ -65,5 +65,13 @@ package struct PreflightService: Sendable {
                 remedy: "start it only if it is to follow the source again")
             : PreflightFinding(
                 .fail, .target, "tasks", refusal.message, remedy: "one task follows a source into a target")
+    }
+}
+
+extension PreflightFinding {
+    fileprivate func namingCredentials(of task: String) -> PreflightFinding {
+        PreflightFinding(
+            level, subject, topic, message.namingCredentials(of: task),
+            remedy: remedy?.namingCredentials(of: task))
     }
 }

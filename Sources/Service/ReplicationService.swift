@@ -76,7 +76,8 @@ package struct ReplicationService: Sendable {
         // 4
         let report = TaskReport(task: taskDescription, events: events)
         let reporter = TaskReporter(
-            report, statusFile: configuration.statusFile, notifier: notifier, logger: logger, output: output)
+            report, statusFile: configuration.statusFile, certificates: ClientCertificates(configuration),
+            notifier: notifier, logger: logger, output: output)
         let settings = replicatorSettings(logger)
         let replicator = Replicator(settings: settings, logger: logger, notice: { reporter.report($0) })
         report.setIncidents { [weak replicator] in replicator?.recentIncidents ?? [] }
@@ -93,7 +94,8 @@ package struct ReplicationService: Sendable {
             orders.add(TaskControl.Stop())
         }
         let run = TaskRun(
-            replicator: replicator, orders: orders, leaveLimit: settings.leaveLimit, mode: mode, notifier: notifier,
+            task: configuration.taskName, replicator: replicator, orders: orders, leaveLimit: settings.leaveLimit,
+            mode: mode, notifier: notifier,
             logger: logger)
         let status = await run.untilItsEnd(onEnd: server.beSilent)
 

@@ -7,10 +7,12 @@ import Systemd
 /// Reports the task's state to systemd, the status file and the log.
 final class TaskReporter: Sendable {
     private static let beatsPerLine = 30
+    private static let beatsPerCertificates = 60
     /// The time that an attempt may take in addition to the wait before it.
     private static let loadingPatience = Duration.seconds(30)
 
     private let status: TaskReport
+    private let certificates: ClientCertificates
     private let file: StatusFile
     private let notifier: ServiceNotifier
     private let logger: Logger
@@ -18,9 +20,12 @@ final class TaskReporter: Sendable {
     private let state = Lock((beats: 0, hasFileFailed: false))
 
     init(
-        _ status: TaskReport, statusFile: String, notifier: ServiceNotifier, logger: Logger, output: LogOutput
+        _ status: TaskReport, statusFile: String, certificates: ClientCertificates, notifier: ServiceNotifier,
+        logger: Logger, output: LogOutput
     ) {
         self.status = status
+        self.certificates = certificates
+        status.certificateEnds = certificates.ends()
         file = StatusFile(path: statusFile)
         self.notifier = notifier
         self.logger = logger
@@ -50,6 +55,7 @@ final class TaskReporter: Sendable {
                 state.beats += 1
                 return state.beats
             }
+            if beats % Self.beatsPerCertificates == 0 { self.status.certificateEnds = certificates.ends() }
             if beats % Self.beatsPerLine == 0 || (status.phase == .fullSync && beats % 5 == 0) {
                 logger.info("\(status.summary)", metadata: ["phase": "\(status.phase.rawValue)"])
             }

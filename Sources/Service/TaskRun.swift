@@ -6,6 +6,7 @@ import Systemd
 
 /// Runs a task until it ends by itself or is asked to leave, and reports the result to the log and to systemd.
 struct TaskRun {
+    let task: String
     let replicator: Replicator
     let orders: LeaveOrders
     /// The longest time that a leave may take.
@@ -54,15 +55,17 @@ struct TaskRun {
         let status = error.exitStatus
         var metadata = error.metadata
         if status == .stoppedByPolicy { metadata["event"] = "policyStop" }
-        logger.critical("\(error); exit status \(status.code)", metadata: metadata)
-        notifier.failure(error.description)
+        let text = error.description.namingCredentials(of: task)
+        logger.critical("\(text); exit status \(status.code)", metadata: metadata)
+        notifier.failure(text)
         return status
     }
 }
 
 extension ReplicationSummary {
     fileprivate func text(_ mode: ReplicationService.Mode) -> String {
-        var parts = ["\(keys) keys"]
+        // Only a full sync counts keys.
+        var parts = fullSyncs > 0 || mode == .migrate ? ["\(keys) snapshot keys"] : []
         if mode == .replicate { parts.append("\(records) journal records") }
         if expiredKeys > 0 { parts.append("\(expiredKeys) expired keys left out") }
         if conflictingKeys > 0 { parts.append("\(conflictingKeys) existing keys left as they were") }

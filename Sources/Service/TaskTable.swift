@@ -59,7 +59,7 @@ package struct TaskTable: Sendable {
             [name, absence.rawValue] + [String](repeating: "-", count: Self.titles.count - 2)
         case .running(let task):
             [
-                task.task, task.state, "\(task.keys)", "\(task.records)",
+                task.task, task.state, task.targetKeys.map { "\($0)" } ?? "-", "\(task.records)",
                 task.lagSeconds.map { "\($0) s" } ?? "-", Self.age(max(now - task.startedAt, 0)), task.source,
                 task.target, task.dashboard ?? "-",
             ]

@@ -7,7 +7,8 @@ struct Status: ParsableCommand {
         abstract: "Show the tasks that run on this machine.",
         discussion: """
             Asks each task over its Unix socket in /run/df2redis, which root and the group df2redis may. Without names: \
-            every task that runs, and every /etc/df2redis/<task>.yaml that does not. Exit status 69 if a named task does \
+            every task that runs, and every /etc/df2redis/<task>.yaml that does not. KEYS are those of the target, RECORDS those that this session \
+            has applied. Exit status 69 if a named task does \
             not run, 75 if it does not answer, 77 if this user may not ask it.
             """)
 

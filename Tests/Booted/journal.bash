@@ -63,7 +63,7 @@ events=$(sed -n 's/^        case \.\([a-zA-Z]*\): "\([0-9a-f]*\)"/\1 \2/p' "$rep
 check "there are events" yes "$([ "$(wc -l <<<"$events")" -ge 13 ] && echo yes)"
 while read -r event id; do
     case $event in
-    overflow | targetMoved | alertRaised | alertCleared) # not in this scene
+    overflow | targetMoved | alertRaised | alertCleared | cutOver) # not in this scene
         check "$event: the catalog explains it" yes \
             "$(booted_run journalctl -q --no-pager --dump-catalog "$id" | scene_has 'Subject: @_SYSTEMD_UNIT@')"
         continue
@@ -84,9 +84,9 @@ check "DF2REDIS_FLOW=3 finds records" yes "$([ "$(grep -c . <<<"$flow")" -ge 3 ]
 check "and those of this flow only" "" "$(grep -v 'flow=3' <<<"$flow")"
 check "DF2REDIS_PHASE finds the steps of the leave" yes \
     "$(booted_run journalctl -q --no-pager -o cat -u $unit DF2REDIS_PHASE=leaving DF2REDIS_FLOW=2 | scene_has 'FIN is here')"
-# Not counting Dispatch, which complains by syslog(3) where LimitNICE= cannot be raised, as in a container.
+# Nor does Dispatch complain by syslog(3) where LimitNICE= cannot be raised, as in a container.
 check "each record of the daemon names its task" "" \
-    "$(booted_journal $unit SYSLOG_IDENTIFIER=df2redis _TRANSPORT=journal | grep -v '"DF2REDIS_TASK":"prod"')"
+    "$(booted_journal $unit SYSLOG_IDENTIFIER=df2redis | grep -v '"DF2REDIS_TASK":"prod"')"
 check "a warning is PRIORITY 4, a stop is 2" "4 2" \
     "$(booted_journal $unit DF2REDIS_EVENT=lagHigh | head -n 1 | sed 's/.*"PRIORITY":"\([0-9]\)".*/\1/') $(
         booted_journal $strict DF2REDIS_EVENT=policyStop | head -n 1 | sed 's/.*"PRIORITY":"\([0-9]\)".*/\1/')"

@@ -63,7 +63,7 @@ behind_5() {
 }
 behind_6() {
     check "phase, keys, lag and target are shown" yes "$(scene_has \
-        'Status: "stable: [0-9]+ keys, [0-9]+ records applied, lag (about )?[0-9]+ records, [0-9.]+ s, 4 flows, .* to 127.0.0.1:6380"' \
+        'Status: "stable: [0-9]+ keys at the target, [0-9]+ records applied, lag (about )?[0-9]+ records, [0-9.]+ s, 4 flows, .* to 127.0.0.1:6380"' \
         <<<"$output")"
 }
 behind_7() { check "the journal begins with the start" yes "$(head -n 3 <<<"$output" | scene_has 'df2redis [0-9.]* replicate: 127.0.0.1:6379')"; }

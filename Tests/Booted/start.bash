@@ -144,7 +144,7 @@ starts large '^full sync'
 booted_run systemctl kill --signal=STOP target-6395
 scene_wait 30 scene_has_status df2redis@large 'target silent for ([89]|[1-9][0-9]+) s'
 check "large: it is in full sync after 8 s of a target that stands still" yes \
-    "$(scene_status df2redis@large | scene_has '^full sync: [0-9]+ keys, [0-9]+ MiB applied, lag [0-9]+ MiB')"
+    "$(scene_status df2redis@large | scene_has '^full sync: [0-9]+ snapshot keys, [0-9]+ MiB applied, lag [0-9]+ MiB')"
 check "large: and active" active "$(scene_property df2redis@large ActiveState)"
 booted_run systemctl kill --signal=CONT target-6395
 scene_wait 60 scene_is_stable df2redis@large

@@ -36,7 +36,7 @@ says_silent() {
 booted_run systemctl kill --signal=STOP target-6380
 scene_wait 40 says_silent 14 || { scene_journal $unit; exit 1; }
 check "the status tells phase, keys, lag and the silent target" yes "$(scene_status $unit | scene_has \
-    '^stable: [0-9]+ keys, [0-9]+ records applied, lag (about )?[1-9][0-9]* records, 1[4-9]\.[0-9] s, 2 flows, .*; target silent for ')"
+    '^stable: [0-9]+ keys at the target, [0-9]+ records applied, lag (about )?[1-9][0-9]* records, 1[4-9]\.[0-9] s, 2 flows, .*; target silent for ')"
 check "the daemon outlives a target that is silent for 14 s" "$process 0" \
     "$(scene_property $unit MainPID) $(scene_property $unit NRestarts)"
 booted_run systemctl kill --signal=CONT target-6380

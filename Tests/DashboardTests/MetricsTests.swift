@@ -65,6 +65,15 @@ import Testing
         }
     }
 
+    @Test func `have the ends of the certificates that the task shows`() {
+        let report = TaskReport(task: TaskDescription(name: "prod"))
+        report.certificateEnds = ["source": 1_800_000_000, "target.sentinel": 1_900_000_000]
+        let text = MetricsText(report).text
+        let name = "df2redis_client_certificate_expiry_seconds"
+        #expect(value("\(name){task=\"prod\",side=\"source\"}", in: text) == "1800000000.0")
+        #expect(value("\(name){task=\"prod\",side=\"target.sentinel\"}", in: text) == "1900000000.0")
+    }
+
     @Test func `have each event, reason and kind with 0 before it happens`() {
         let text = text(nil)
         for event in SessionFailure.allCases {

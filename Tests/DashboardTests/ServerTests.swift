@@ -152,6 +152,38 @@ struct ServerScene {
         await scene.server.stop()
     }
 
+    @Test func `serves no other names than its own without a token`() async throws {
+        func status(_ scene: ServerScene, _ path: String, host: String) async throws -> String {
+            let client = try HTTPClient(port: try await scene.port())
+            client.write("GET \(path) HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\r\n")
+            return String(try client.readAll().dropFirst("HTTP/1.1 ".count).prefix(3))
+        }
+        let open = try await ServerScene()
+        for path in ["/", "/api/status", "/health"] {
+            #expect(try await status(open, path, host: "rebound.example:7777") == "421")
+            #expect(try await status(open, path, host: "127.0.0.1:7777") == "200")
+        }
+        await open.server.stop()
+        let guarded = try await ServerScene { $0.token = BearerToken("s3cret") }
+        #expect(try await status(guarded, "/", host: "behind.proxy.example") == "200")
+        #expect(try await status(guarded, "/api/status", host: "behind.proxy.example") == "401")
+        await guarded.server.stop()
+    }
+
+    @Test func `knows its own names from those that anybody can have`() {
+        let names = ServedNames(.fixed(host: "Page.corp.example", port: 7777), host: "db1.corp.example")
+        for host in [
+            nil, "", "127.0.0.1", "127.0.0.1:7777", "10.0.0.5:80", "[::1]:7777", "[2001:db8::1]", "localhost",
+            "LOCALHOST:7777", "prod.localhost:7777", "db1", "db1:7777", "DB1.corp.example.:7777", "page.corp.example:1",
+        ] { #expect(names.accepts(host), "\(host ?? "none")") }
+        for host in [
+            "rebound.example", "rebound.example:7777", "127.0.0.1.rebound.example", "db1.rebound.example",
+            "localhost.rebound.example", "corp.example", "[rebound.example]:7777", "1.2.3", ":7777",
+        ] { #expect(!names.accepts(host), "\(host)") }
+        #expect(!ServedNames(.fixed(host: "", port: 7777), host: "db1").accepts(":7777"))
+        #expect(!ServedNames(.fixed(host: "10.0.0.5", port: 7777), host: "db1").accepts("10"))
+    }
+
     @Test func `ends what is too large: headers, addresses and bodies`() async throws {
         let scene = try await ServerScene()
         let port = try await scene.port()
@@ -193,8 +225,8 @@ struct ServerScene {
     @Test func `goes on serving a connection that asks again and again`() async throws {
         let scene = try await ServerScene()
         let client = try HTTPClient(port: try await scene.port())
-        for _ in 0..<2000 { client.write("GET /health HTTP/1.1\r\nHost: a\r\n\r\n") }
-        client.write("GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        for _ in 0..<2000 { client.write("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n") }
+        client.write("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         #expect(try client.readAll().components(separatedBy: "HTTP/1.1 200 OK").count == 2002)
         await scene.server.stop()
     }

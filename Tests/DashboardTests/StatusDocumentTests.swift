@@ -85,8 +85,12 @@ import Testing
 
     @Test func `the line of systemctl status tells phase, keys, lag and target`() {
         #expect(
-            status.summary
-                == "stable: 7 keys, 11 records applied, lag about 110 records, 12.4 s, 2 flows, a:1 to b:2")
+            status.summary == "stable: 11 records applied, lag about 110 records, 12.4 s, 2 flows, a:1 to b:2")
+        var known = status
+        known.counters.targetKeys = 250
+        #expect(known.summary.hasPrefix("stable: 250 keys at the target, 11 records applied, lag"))
+        known.phase = .fullSync
+        #expect(known.summary.hasPrefix("full sync: 7 snapshot keys, "))
         var silent = status
         silent.flows[1].targetSilence = .milliseconds(5_900)
         #expect(silent.summary.hasSuffix("a:1 to b:2; target silent for 5 s"))

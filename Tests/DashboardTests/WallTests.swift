@@ -45,7 +45,17 @@ import Testing
         #expect(Set(panels.compactMap { $0["id"] as? Int }).count == panels.count)
         var cells: Set<[Int]> = []
         for panel in panels {
-            #expect((panel["targets"] as? [[String: Any]])?.isEmpty == false)
+            let targets = try #require(panel["targets"] as? [[String: Any]])
+            #expect(!targets.isEmpty)
+            // Tasks of one name on two hosts are two lines.
+            for target in targets {
+                let legend = try #require(target["legendFormat"] as? String)
+                #expect(legend.hasPrefix("{{instance}} {{task}}"), "\(legend)")
+                let query = try #require(target["expr"] as? String)
+                for match in query.matches(of: /by \(([^)]*)\)/) {
+                    #expect(match.output.1.hasPrefix("instance, task"), "\(query)")
+                }
+            }
             let place = try #require(panel["gridPos"] as? [String: Int])
             let (x, y, width, height) = (place["x"] ?? 0, place["y"] ?? 0, place["w"] ?? 0, place["h"] ?? 0)
             #expect(x + width <= 24)
@@ -130,6 +140,16 @@ import Testing
         try expect(
             value == 1 ? [alert] : [], of: alert.name,
             inScrapes: "      - {series: '\(series)', values: '\(value)x20'}\n")
+    }
+
+    /// The clock of such a test begins at 0.
+    @Test(.enabled(if: promtool != nil), arguments: [(3600, true), (90 * 86_400, false)])
+    func `reports a certificate of our own that ends soon`(_ end: Int, _ fires: Bool) throws {
+        let labels = "instance=\"a\",job=\"df2redis\",side=\"source\",task=\"prod\""
+        let series = "df2redis_client_certificate_expiry_seconds{\(labels)}"
+        let alert = Alert(name: "Df2redisCertificateEnds", labels: ["side": "source"])
+        try expect(
+            fires ? [alert] : [], of: alert.name, inScrapes: "      - {series: '\(series)', values: '\(end)x20'}\n")
     }
 
     private func expect(

@@ -121,6 +121,42 @@ import Testing
         try daemon.leave()
     }
 
+    @Test func `says in words that everybody can read why the source is lost, and why full syncs were made`() throws {
+        let scene = try Scene()
+        try scene.daemon.wait(forLine: "stable: following")
+        try scene.open()
+        try scene.wait(for: "1 first", in: "fullSyncReasons")
+        #expect(try scene.browser.evaluate("document.getElementById('reason').hidden") == "true")
+        scene.master.stop()
+        try scene.wait(for: "The source 127.0.0.1:\(scene.master.port) is lost, and is tried again.", in: "sentence")
+        try scene.wait(for: "Connection refused", in: "reason")
+        try scene.wait(for: "source-lost", in: "pill")
+        #expect(try scene.browser.evaluate("document.querySelectorAll('[title]').length") == "0")
+        try scene.picture("source-lost")
+        let blocked = """
+            (() => { const s = structuredClone(state.last); s.refreshes = { waiting: 7, obstacle: "no +DUMP" }; show(s);
+            return $("obstacle").hidden + " " + $("obstacle").textContent; })()
+            """
+        #expect(try scene.browser.evaluate(blocked) == "false They are not read: no +DUMP")
+    }
+
+    @Test func `draws its charts by time, however seldom it has asked`() throws {
+        let scene = try Scene()
+        try scene.open()
+        try scene.wait(for: "Stable", in: "sentence")
+        func line(_ samples: String) throws -> String {
+            try scene.browser.evaluate(
+                """
+                (() => { const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+                const samples = \(samples); forget(samples, 400000); draw(svg, samples, 400000, 300, 80, 1);
+                return svg.childNodes.length < 2 ? "" : svg.childNodes[1].getAttribute("points"); })()
+                """)
+        }
+        let samples = "[{at: 99000, value: 9}, {at: 100000, value: 1}, {at: 370000, value: 1}, {at: 400000, value: 2}]"
+        #expect(try line(samples) == "0.0,40.5 270.0,40.5 300.0,2.0")
+        #expect(try line("[{at: 400000, value: 2}]").isEmpty)
+    }
+
     @Test func `asks for the token, and shows nothing before it has it`() throws {
         let scene = try Scene(["dashboard": ["addr: 127.0.0.1:0", "token: s3cret"]])
         try scene.daemon.wait(forLine: "stable: following")

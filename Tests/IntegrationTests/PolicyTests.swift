@@ -333,7 +333,7 @@ import Wire
         #expect(
             daemon.log.contains(
                 password == nil
-                    ? "the source requires a password: set source.password"
+                    ? "set source.password, source.passwordFile, or the systemd credential lab.source-password"
                     : "the source refuses the password or the user (127.0.0.1:\(scene.master.port), source.addr; the password is of source.password): WRONGPASS"
             ), "\(daemon.log)")
         #expect(scene.master.violations == [])
@@ -347,7 +347,7 @@ import Wire
         #expect(
             daemon.log.contains(
                 password == nil
-                    ? "the target requires a password: set target.password"
+                    ? "set target.password, target.passwordFile, or the systemd credential lab.target-password"
                     : "the target refuses the password or the user (127.0.0.1:\(scene.redis.port); the password is of target.password): WRONGPASS"
             ), "\(daemon.log)")
     }

@@ -36,6 +36,17 @@ import Testing
         #expect(certificates.first?.message.hasSuffix("100 days from now") == true)
         #expect(certificates.last?.message.contains("ends in 10 days, at 20") == true)
 
+        let client = try authority.issue(seconds: -3600...day + 7200)
+        var presenting = to
+        presenting.tls?.certificateFile = client.certificate
+        presenting.tls?.keyFile = client.key
+        let own = await Self.findings(source: endpoint(source), settings("source.tls"), presenting)
+            .filter { $0.topic == "client-certificate" }
+        #expect(own.map(\.level) == [.warn])
+        #expect(
+            own.first?.message.hasPrefix(
+                "our certificate in \(client.certificate) (target.tls.certFile) ends in 1 day, at 20") == true)
+
         // Whoever verifies meets an error; whoever does not is told.
         to.endpoint = endpoint(expired)
         var found = await Self.findings(source: endpoint(source), settings("source.tls"), to)

@@ -27,6 +27,21 @@ import Wire
         #expect(pace.pause(at: now) == .zero)
     }
 
+    @Test func `an attempt that fails as the one before is a warning once a minute`() {
+        var log = RetryLog()
+        let start = ContinuousClock.now
+        func isWarning(_ attempt: Int, _ text: String, after seconds: Int) -> Bool {
+            log.isWarning(attempt: attempt, text, at: start + .seconds(seconds))
+        }
+        #expect(isWarning(1, "the source closed the connection", after: 0))
+        #expect(isWarning(2, "Connection refused", after: 1), "another reason")
+        #expect(!isWarning(3, "Connection refused", after: 2))
+        #expect(!isWarning(9, "Connection refused", after: 60))
+        #expect(isWarning(10, "Connection refused", after: 61))
+        #expect(!isWarning(11, "Connection refused", after: 71))
+        #expect(isWarning(1, "Connection refused", after: 80), "it was followed in between")
+    }
+
     @Test func `what keeps a work from being done names its slot`() {
         let slots = [KeySlot(of: "foo"), KeySlot(of: "bar")]
         let work = SlotWork.inquiry(in: slots) { _ in [Array("GET".utf8), Array("foo".utf8)] }

@@ -257,4 +257,32 @@ import Testing
                 "13:14: log.level: expected trace, debug, info, notice, warning, error or critical, found \"loud\"",
             ])
     }
+
+    @Test func `is reported with its place within braces and in quotes, too`() {
+        let yaml = """
+            source: {addr: "a:1"}
+            source: {addr: "b:1"}
+            target: {addr: "c:1", tls: {enabled: false, addr: x}, # addr: in a comment
+              password: "it's, addr: \\", addr: e",
+              'addr': "d:1", addr : "e:1", silentSeconds: x}
+            "log": {level: loud}
+            log: {level: info, "level": loud, level: loud}
+            """
+        #expect(
+            problems(of: yaml) == [
+                "2:1: source: occurs twice; the first is in line 1",
+                "3:45: target.tls.addr: unknown key here; did you mean 'source.addr' or 'target.addr' or 'dashboard.addr'?",
+                "5:3: target.addr: occurs twice; the first is in line 3",
+                "5:18: target.addr: occurs twice; the first is in line 3",
+                "5:47: target.silentSeconds: expected seconds from 1 to 3600, found \"x\"",
+                "6:16: log.level: expected trace, debug, info, notice, warning, error or critical, found \"loud\"",
+                "7:1: log: occurs twice; the first is in line 6",
+            ])
+    }
+
+    @Test func `is found in a file with the line ends of Windows`() {
+        let yaml = "source:\r\n  addr: a:1\r\n  addr: b:1\r\ntarget: c:1\r\n"
+        #expect(
+            problems(of: yaml).first == "3:3: source.addr: occurs twice; the first is in line 2")
+    }
 }

@@ -188,8 +188,20 @@ import Testing
         let name = String(repeating: "a", count: 80)
         #expect(try load(minimal, taskName: name).warnings.isEmpty)
         let warning = try #require(try load(minimal, taskName: name + "a").warnings.first)
-        #expect(warning.message.hasPrefix("has more than 80 letters: "))
+        #expect(warning.message.contains("since /run/df2redis/\(name)a/control.sock is longer than the 107 bytes"))
+        #expect(warning.message.hasSuffix("a name of at most 80 letters has one"))
         #expect(ControlSocket(folder: "/run/df2redis/\(name)").path.utf8.count == ControlSocket.longestPath)
+
+        func warnings(in folder: String, _ task: String) throws -> [String] {
+            try load(minimal, taskName: task, environment: ["RUNTIME_DIRECTORY": folder]).warnings.map(\.message)
+        }
+        // As the unit's own, and as a folder for several tasks.
+        #expect(try warnings(in: "/run/df2redis/\(name)", name).isEmpty)
+        #expect(try warnings(in: "/tmp/x", String(repeating: "a", count: 87)).isEmpty)
+        let long = "/tmp/" + String(repeating: "b", count: 84)
+        #expect(try warnings(in: long, "abcd").isEmpty)
+        #expect(try warnings(in: long, "abcde").first?.hasSuffix("a name of at most 4 letters has one") == true)
+        #expect(try warnings(in: long + long, "a").first?.hasSuffix("RUNTIME_DIRECTORY is too long") == true)
     }
 
     @Test func `keeps a text as written, whatever YAML would make of it`() throws {

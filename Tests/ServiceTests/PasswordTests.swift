@@ -111,6 +111,11 @@ import Testing
                 == "cannot read the configuration: Permission denied; a unit runs as df2redis: chown root:df2redis /c && chmod 0640 /c"
         )
 
+        #expect(
+            TextFile.Failure(errno: EACCES).text("cannot read /root/a/p", of: "/root/a/p") { $0 == "/root" }
+                == "cannot read /root/a/p: Permission denied, since this user may not enter /root; for a unit move it to /etc/df2redis, chown root:df2redis and chmod 0640 it"
+        )
+
         try folder.write("\n", to: "empty")
         error = try #require(throws: ConfigurationError.self) { try load("passwordFile: empty") }
         #expect(error.description.hasSuffix("/empty: it is empty"))

@@ -35,6 +35,22 @@ import Testing
             problems(of: yaml(["enabled: true", "keyFile: \(own.key)"])) == [
                 "6:14: target.tls.keyFile: needs a certificate: set target.tls.certFile"
             ])
+        // The fault of one file does not hide that of another.
+        #expect(
+            problems(of: yaml(["enabled: true", "caFile: /no/ca", "certFile: /no/cert", "keyFile: /no/key"])) == [
+                "6:13: target.tls.caFile: /no/ca cannot be read: No such file or directory",
+                "7:15: target.tls.certFile: /no/cert cannot be read: No such file or directory",
+                "8:14: target.tls.keyFile: /no/key cannot be read: No such file or directory",
+            ])
+        #expect(
+            problems(of: yaml(["enabled: true", "certFile: \(other.key)", "keyFile: \(own.certificate)"])) == [
+                "6:15: target.tls.certFile: \(other.key) holds no certificate in PEM form",
+                "7:14: target.tls.keyFile: \(own.certificate) holds no private key in PEM form",
+            ])
+        #expect(
+            problems(of: yaml(["enabled: true", "certFile: /no/cert"])) == [
+                "6:15: target.tls.certFile: /no/cert cannot be read: No such file or directory"
+            ])
         _ = try load(yaml(["enabled: true", "certFile: \(own.certificate)", "keyFile: \(own.key)"]))
         _ = try load(yaml(["enabled: false", "caFile: /no/such"]))
     }
@@ -47,6 +63,28 @@ import Testing
             #expect(found[0].contains("\(key): needs target.tls.enabled: true; without it nothing would be encrypted"))
             let warnings = try load(yaml(["enabled: false", line])).warnings.map { "\($0.key ?? ""): \($0.message)" }
             #expect(warnings == ["\(key): is not used: target.tls.enabled is false, and nothing is encrypted"])
+        }
+    }
+
+    @Test func `warns of a certificate of our own that has expired or ends soon`() throws {
+        let day = 86_400
+        let authority = try CertificateAuthority()
+        let cases: [(ClosedRange<Int>, String?)] = [
+            (-2 * day...(-day), "our certificate has expired at 20"),
+            (0...3600, "our certificate ends within a day, at 20"),
+            (0...(9 * day + 3600), "our certificate ends in 9 days, at 20"), (0...(99 * day), nil),
+        ]
+        for (seconds, text) in cases {
+            let own = try authority.issue(seconds: seconds)
+            let loaded = try load(
+                yaml(["enabled: true", "certFile: \(own.certificate)", "keyFile: \(own.key)"]))
+            #expect(loaded.warnings.map(\.key) == (text == nil ? [] : ["target.tls.certFile"]))
+            if let text { #expect(loaded.warnings.first?.message.hasPrefix(text) == true) }
+
+            let ends = ClientCertificates(loaded.configuration).ends()
+            #expect(ends.keys.sorted() == ["target"])
+            let end = Int64(Date().timeIntervalSince1970) + Int64(seconds.upperBound)
+            #expect(abs((ends["target"] ?? 0) - end) < 60)
         }
     }
 

@@ -43,6 +43,24 @@ import Testing
     }
 }
 
+@Suite struct `A cut-over that is to be undone` {
+    @Test func `is not undone where it cannot be seen whether there was one`() async throws {
+        let folder = try TemporaryFolder()
+        let state = try folder.write("", to: "state")
+        let file = try folder.write(
+            "stateDir: \(state)\nsource: {addr: \"a:1\"}\ntarget: {addr: \"b:2\"}\n", to: "prod.yaml")
+        let undo = try CutoverUndo(
+            task: "prod", configurationFile: file, in: RuntimeDirectory(environment: ["RUNTIME_DIRECTORY": folder.path])
+        )
+        let failure = await #expect(throws: CutoverFailure.self) { try await undo.run() }
+        #expect(failure?.exitStatus == .fileFailed)
+        #expect(
+            failure?.description.hasPrefix("whether the task was cut over cannot be seen by this user: access ") == true
+        )
+        #expect(failure?.description.contains("nothing was changed") == true)
+    }
+}
+
 @Suite struct `What the master knows a task by` {
     @Test func `is the same on a host, and another one for another task or host`() {
         let id = ReplicaIdentity(task: "prod", host: "db7").clientID

@@ -16,7 +16,7 @@ import Testing
 
     @Test func `is aligned, and has a reason under a task that is not well`() throws {
         let running = try task {
-            ($0.phase, $0.keys, $0.lagSeconds, $0.dashboard) = (.stable, 1_000_000, 0.2, "http://127.0.0.1:7777/")
+            ($0.phase, $0.targetKeys, $0.lagSeconds, $0.dashboard) = (.stable, 1_000_000, 0.2, "http://127.0.0.1:7777/")
         }
         let ill = try task {
             $0.task = "a-longer-name"
@@ -36,9 +36,9 @@ import Testing
             table.text == """
                 TASK           STATE          KEYS     RECORDS  LAG    UP  SOURCE  TARGET  PAGE
                 prod           stable         1000000  0        0.2 s  5m  a:1     b:2     http://127.0.0.1:7777/
-                a-longer-name  source-lost    0        0        -      5m  a:1     b:2     -
+                a-longer-name  source-lost    -        0        -      5m  a:1     b:2     -
                   Connection refused
-                w              target-lost    0        0        -      5m  a:1     b:2     -
+                w              target-lost    -        0        -      5m  a:1     b:2     -
                   the target does not serve: it is refused
                 old            not running    -        -        -      -   -       -       -
                 hung           no answer      -        -        -      -   -       -       -

@@ -68,7 +68,7 @@ package struct StatusDocument: JSONDocument {
     package var source: String
     package var target: String
 
-    /// Keys in the current session, as all figures up to `flows`; `totals` covers all sessions of the process.
+    /// Snapshot keys in the current session, as all figures up to `flows`; `totals` covers all sessions of the process.
     package var keys: Int
     package var records: Int
     package var receivedBytes: UInt64

@@ -22,6 +22,8 @@ struct SessionHistory {
     var pacing = FullSyncPacing()
     /// The number of failed attempts since the last sync; `lostSince` is the time of the first.
     private var attempts = 0
+    /// An attempt after the first since the last sync.
+    var isRepeatedAttempt: Bool { attempts > 1 }
     private var lostSince: ContinuousClock.Instant?
 
     /// When the next session is to begin.

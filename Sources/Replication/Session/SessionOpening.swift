@@ -93,7 +93,8 @@ final class SessionOpening {
             )
         }
         databases.learn(checkpoint)
-        logger.info(
+        logger.log(
+            level: scope.history.isRepeatedAttempt ? .debug : .info,
             "target \(settings.target.place) is \(profile), \(counted(Int(databaseCount), "database"))",
             metadata: ["phase": "connecting"])
         return checkpoint

@@ -5,10 +5,11 @@ import Glibc
 /// Every fault of the file is found in one go and reported with its place, so that an operator corrects them together.
 /// A configuration of df2redis v2.x loads as it is; warnings name its keys that have no meaning any more.
 package struct ConfigurationLoader: Sendable {
-    /// The environment variables. Only systemd's `CREDENTIALS_DIRECTORY` and `STATE_DIRECTORY` are used; nothing is
-    /// expanded.
+    /// The environment variables. Only folders that systemd sets and `XDG_RUNTIME_DIR` are used; nothing is expanded.
     private let environment: [String: String]
     private let places: CredentialPlaces?
+    /// The user of the unit of the task with a state directory, where others than this process read the files.
+    private let unitUser: (@Sendable (_ stateDirectory: String) -> UnitUser?)?
 
     /// A configuration and what an operator should know about its file.
     package struct Loaded: Sendable, Equatable {
@@ -19,20 +20,28 @@ package struct ConfigurationLoader: Sendable {
 
     package init(environment: [String: String]) { self.init(environment: environment, places: nil) }
 
-    /// - Parameter places: the folders to search for credentials without `CREDENTIALS_DIRECTORY`, as for a command that is
-    ///   run by hand.
-    init(environment: [String: String], places: CredentialPlaces?) {
+    /// - Parameters:
+    ///   - places: the folders to search for credentials without `CREDENTIALS_DIRECTORY`, as for a command that is run by
+    ///     hand.
+    ///   - unitUser: the user of the unit of the task with a state directory, who has to be able to read the files as well.
+    init(
+        environment: [String: String], places: CredentialPlaces?,
+        unitUser: (@Sendable (_ stateDirectory: String) -> UnitUser?)? = nil
+    ) {
         self.environment = environment
         self.places = places
+        self.unitUser = unitUser
     }
 
     /// A loader for the environment of this process.
     package init() {
-        var environment: [String: String] = [:]
+        var environment = RuntimeDirectory.environment
         for name in ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"] {
             environment[name] = getenv(name).map { String(cString: $0) }
         }
-        self.init(environment: environment, places: CredentialPlaces())
+        var unitUser: (@Sendable (String) -> UnitUser?)?
+        if geteuid() == 0 { unitUser = { UnitUser(stateDirectory: $0) } }
+        self.init(environment: environment, places: CredentialPlaces(), unitUser: unitUser)
     }
 
     /// Returns the configuration of a file.
@@ -66,8 +75,7 @@ package struct ConfigurationLoader: Sendable {
         }
         reading.complete(
             taskName: taskName, baseDirectory: FilePathText.directory(of: FilePathText.inWorkingDirectory(file)),
-            environment: environment,
-            credentialPlaces: places)
+            environment: environment, credentialPlaces: places, unitUser: unitUser)
 
         guard reading.problems.isEmpty else {
             throw ConfigurationError(

@@ -9,9 +9,10 @@ extension ConfigurationReading {
     /// - Parameter credentialPlaces: the folders to search for credentials without `CREDENTIALS_DIRECTORY`.
     mutating func complete(
         taskName: String?, baseDirectory: String, environment: [String: String],
-        credentialPlaces: CredentialPlaces? = nil
+        credentialPlaces: CredentialPlaces? = nil, unitUser: ((String) -> UnitUser?)? = nil
     ) {
         completeTaskName(override: taskName)
+        warnOfMissingSocket(RuntimeDirectory(environment: environment))
         completePaths(baseDirectory: baseDirectory, environment: environment)
         completeTarget()
         demandSource()
@@ -23,6 +24,15 @@ extension ConfigurationReading {
         completeToken(credentials)
         checkCheckpointStore()
         checkTogether()
+        if let user = unitUser?(configuration.stateDirectory) {
+            warnOfUnreadableFiles(for: user, credentials: credentials)
+        }
+    }
+
+    /// As which service the file is run; `nil`: as none, since no unit reads it there. The unit takes the name from the file's.
+    var serviceName: String? {
+        let path = FilePathText.inWorkingDirectory(file)
+        return FilePathText.directory(of: path) == "/etc/df2redis" ? FilePathText.stem(of: path) : nil
     }
 
     /// Whether a name can be part of a file's name and of a key.
@@ -55,26 +65,28 @@ extension ConfigurationReading {
                 fail("taskName", "is missing, and the file's name cannot be used: \(expected)")
             }
         }
-        warnOfMissingSocket()
     }
 
     /// Warns if the service of this file is another task: the unit takes the task's name from the file's name.
     private mutating func warnOfOtherService(_ name: String) {
-        let path = FilePathText.inWorkingDirectory(file)
-        let service = FilePathText.stem(of: path)
-        guard FilePathText.directory(of: path) == "/etc/df2redis", service != name else { return }
+        guard let service = serviceName, service != name else { return }
         warn(
             "taskName",
             "as a service (df2redis@\(service)) this file is the task '\(service)', with a state of its own; this is the task '\(name)': --task-name \(service) means the service's"
         )
     }
 
-    private mutating func warnOfMissingSocket() {
-        let longest = ControlSocket.longestPath - ControlSocket(folder: "\(RuntimeDirectory.standard)/").path.utf8.count
-        guard configuration.taskName.utf8.count > longest else { return }
+    private mutating func warnOfMissingSocket(_ directory: RuntimeDirectory) {
+        let task = configuration.taskName
+        let path = directory.socket(forNew: task).path
+        let excess = path.utf8.count - ControlSocket.longestPath
+        guard excess > 0 else { return }
+        let remedy =
+            task.utf8.count > excess
+            ? "a name of at most \(task.utf8.count - excess) letters has one" : "RUNTIME_DIRECTORY is too long"
         warn(
             "taskName",
-            "has more than \(longest) letters: no path of a socket has room for it, and without one 'df2redis status', 'stop', 'verify', 'refresh' and 'cutover' do not reach the task"
+            "the task has no socket, since \(path) is longer than the \(ControlSocket.longestPath) bytes that the system allows: 'df2redis status', 'stop', 'verify', 'refresh' and 'cutover' will not reach it; \(remedy)"
         )
     }
 

@@ -24,6 +24,16 @@ extension ConfigurationReading {
         }
     }
 
+    private mutating func warnOfOwnCertificate(_ path: String, _ tls: Configuration.TLS) {
+        guard let end = tls.certificateFile.flatMap({ CertificateEnd.first(inFile: $0) }) else { return }
+        let lifetime = CertificateLifetime(end: end)
+        guard lifetime.state != .good else { return }
+        warn(
+            "\(path).certFile",
+            "our certificate \(lifetime.text): a server that verifies it refuses it from then on; the file is read again at each connect"
+        )
+    }
+
     private mutating func complete(
         _ path: String, _ place: WritableKeyPath<Configuration, Configuration.TLS>, _ credentials: CredentialFiles
     ) {
@@ -47,12 +57,11 @@ extension ConfigurationReading {
             if tls.caFile != nil { warn("\(path).caFile", "is not used: \(path).insecureSkipVerify is true") }
         }
         if tls.keyFile != nil, tls.certificateFile == nil {
-            return fail("\(path).keyFile", "needs a certificate: set \(path).certFile")
+            fail("\(path).keyFile", "needs a certificate: set \(path).certFile")
         }
+        warnOfOwnCertificate(path, tls)
         guard let settings = TLSSettings(tls, section: path) else { return }
-        do throws(TLSError) {
-            _ = try TLSContext(settings)
-        } catch {
+        for error in TLSContext.faults(of: settings) {
             let key = error.key.map { "\(path).\($0)" } ?? "\(path).enabled"
             // The message begins with the key, as this problem's text does.
             let text = error.message

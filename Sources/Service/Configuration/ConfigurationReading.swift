@@ -27,8 +27,10 @@ struct ConfigurationReading {
         fail(at: places[key] ?? sectionPlaces[section], key: key, message)
     }
 
-    mutating func warn(_ key: String, _ message: String) {
-        warnings.append(ConfigurationProblem(file: file, position: places[key], key: key, message: message))
+    /// - Parameter key: `nil`: it is about the file as a whole.
+    mutating func warn(_ key: String?, _ message: String) {
+        let position = key.flatMap { places[$0] }
+        warnings.append(ConfigurationProblem(file: file, position: position, key: key, message: message))
     }
 
     /// Takes in the values of a document.

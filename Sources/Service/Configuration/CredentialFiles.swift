@@ -29,6 +29,8 @@ struct CredentialFiles {
     /// The name of a credential in /etc/credstore.
     func ownName(of credential: String) -> String { "\(taskName).\(credential)" }
 
+    func contains(_ file: String) -> Bool { directory.map { file.hasPrefix("\($0)/") } ?? false }
+
     func path(named name: String) -> String? { directory.map { "\($0)/\(name)" } }
 
     /// The file of a credential; nil if there is none. Whether it is readable shows only when it is read.

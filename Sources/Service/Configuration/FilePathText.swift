@@ -28,6 +28,12 @@ enum FilePathText {
         absolute("..", relativeTo: path)
     }
 
+    /// Returns the folders that lead to an absolute path, from the root on.
+    static func folders(above path: String) -> [String] {
+        let names = path.split(separator: "/")
+        return names.indices.map { "/" + names[..<$0].joined(separator: "/") }
+    }
+
     /// Returns the file's name without its last extension.
     static func stem(of path: String) -> String {
         let name = path.split(separator: "/").last ?? ""

@@ -41,10 +41,18 @@ extension TextFile.Failure {
         self.init(reason: String(cString: strerror(code)), isMissing: code == ENOENT, isForbidden: code == EACCES)
     }
 
-    /// - Parameter what: such as "cannot read /etc/f", the beginning of the sentence.
-    func text(_ what: String, of file: String) -> String {
+    /// - Parameters:
+    ///   - what: such as "cannot read /etc/f", the beginning of the sentence.
+    ///   - isClosed: whether this process may not enter a folder.
+    func text(
+        _ what: String, of file: String, isClosed: (String) -> Bool = { access($0, X_OK) != 0 && errno == EACCES }
+    ) -> String {
         let text = "\(what): \(reason)"
         guard isForbidden else { return text }
-        return "\(text); a unit runs as df2redis: chown root:df2redis \(file) && chmod 0640 \(file)"
+        guard let folder = FilePathText.folders(above: file).first(where: isClosed) else {
+            return "\(text); a unit runs as df2redis: chown root:df2redis \(file) && chmod 0640 \(file)"
+        }
+        let rights = "chown root:df2redis and chmod 0640 it"
+        return "\(text), since this user may not enter \(folder); for a unit move it to /etc/df2redis, \(rights)"
     }
 }

@@ -44,14 +44,14 @@ extension YAMLNode {
     ///
     /// The result includes an entry whose key occurs before in its section, with `isDuplicate` set.
     static func parse(_ yaml: String) throws(SyntaxError) -> YAMLNode {
-        guard let root = try compose(yaml) else {
-            return YAMLNode(content: .section([]), position: Position(line: 1, column: 1))
-        }
+        let (root, originals) = try compose(yaml)
+        guard let root else { return YAMLNode(content: .section([]), position: Position(line: 1, column: 1)) }
         var budget = maximumNodes
-        return try YAMLNode(root, budget: &budget)
+        return try YAMLNode(root, originals, budget: &budget)
     }
 
-    private init(_ node: Node, budget: inout Int) throws(SyntaxError) {
+    /// - Parameter originals: the names of keys that were renamed (`DuplicateKeys`).
+    private init(_ node: Node, _ originals: [String: String], budget: inout Int) throws(SyntaxError) {
         position = Position(node.mark)
         budget -= 1
         guard budget >= 0 else {
@@ -63,7 +63,7 @@ extension YAMLNode {
             content = isNull ? .null : .text(scalar.string)
         case .sequence(let sequence):
             var items: [YAMLNode] = []
-            for item in sequence { items.append(try YAMLNode(item, budget: &budget)) }
+            for item in sequence { items.append(try YAMLNode(item, originals, budget: &budget)) }
             content = .list(items)
         case .mapping(let mapping):
             var entries: [Entry] = []
@@ -71,10 +71,10 @@ extension YAMLNode {
                 guard case .scalar(let name) = key else {
                     throw SyntaxError(message: "a key must be a word", position: Position(key.mark))
                 }
-                let original = DuplicateKeys.original(of: name.string)
+                let original = originals[name.string]
                 let entry = Entry(
                     key: original ?? name.string, keyPosition: Position(name.mark),
-                    value: try YAMLNode(value, budget: &budget), isDuplicate: original != nil)
+                    value: try YAMLNode(value, originals, budget: &budget), isDuplicate: original != nil)
                 entries.append(entry)
             }
             content = .section(entries)
@@ -84,15 +84,18 @@ extension YAMLNode {
     }
 
     /// Composes the document, as often as it takes to get past each duplicate key: Yams stops at the first.
-    private static func compose(_ yaml: String) throws(SyntaxError) -> Node? {
+    ///
+    /// - Returns: `nil` for an empty document; and the names of keys that were renamed.
+    private static func compose(_ yaml: String) throws(SyntaxError) -> (root: Node?, originals: [String: String]) {
         var duplicates = DuplicateKeys(yaml)
         while true {
             do {
-                return try Yams.compose(yaml: duplicates.text, .default, .default, .utf8)
+                return (try Yams.compose(yaml: duplicates.text, .default, .default, .utf8), duplicates.originals)
             } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
                 let first = Position(context.mark)
-                guard duplicates.markNext(after: first) else {
-                    throw SyntaxError(message: "'\(keys.first ?? "")' occurs twice in its section", position: first)
+                let key = keys.first ?? ""
+                guard duplicates.markNext(key, after: first) else {
+                    throw SyntaxError(message: "'\(key)' occurs twice in its section", position: first)
                 }
             } catch let error as YamlError {
                 throw SyntaxError(error)

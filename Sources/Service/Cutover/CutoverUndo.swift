@@ -33,6 +33,11 @@ package struct CutoverUndo: Sendable {
     package func run() async throws(CutoverFailure) -> String {
         let settings = ReplicatorSettings(configuration, mode: .replicate)
         try refuseRunning(settings.task)
+        if case .unknown(let error) = CutoverMark(configuration).state {
+            throw CutoverFailure(
+                "whether the task was cut over cannot be seen by this user: \(error); nothing was changed (run it as root)",
+                error.errno == EACCES ? .notPermitted : .fileFailed)
+        }
         let control = TargetControl(
             connector: TargetConnector(settings: settings.visitor("cutover")), role: "undo")
         do {
