@@ -356,6 +356,26 @@ import Wire
     }
 
     @Test(arguments: [
+        ("RENAME a b", true), ("RENAME {t}a {t}b", false), ("RENAMENX a b", true), ("SMOVE a b m", true),
+        ("LMOVE a b LEFT RIGHT", true), ("RPOPLPUSH a a", false), ("SUNIONSTORE d a b", true), ("PFMERGE d a", true),
+        ("BITOP AND d a", true), ("ZUNIONSTORE d 2 a b", true), ("ZUNIONSTORE {t}d 1 {t}a", false),
+        ("COPY a b", true), ("MOVE a 1", false), ("MSET a 1 b 2", false), ("DEL a b", false), ("INCR a", false),
+        ("SORT a STORE b", true), ("SORT {t}a STORE {t}b", false), ("GEORADIUS a 1 2 3 km STORE b", true),
+    ])
+    func `keys in several slots are too many where values cannot be copied between these`(
+        _ line: String, isLeftOut: Bool
+    ) throws {
+        for leavesOut in [false, true] {
+            var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v137)
+            rewriter.leavesOutCrossing = leavesOut
+            let batch = CommandBatch()
+            let outcome = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch)
+            #expect((outcome == .skippedDiverging(.crossSlot)) == (leavesOut && isLeftOut), "\(outcome)")
+            #expect(batch.isEmpty == (leavesOut && isLeftOut))
+        }
+    }
+
+    @Test(arguments: [
         ("SORT l ALPHA STORE d", 0 as UInt64, RewriteOutcome.writtenDiverging(.storeInDoubt)),
         ("SORT l LIMIT 0 5 BY w_* GET # STORE d", 7, .writtenDiverging(.storeInDoubt)),
         // SORT l ALPHA DESC STORE d, with its options in another shard.

@@ -1,4 +1,5 @@
 import Dragonfly
+import Link
 import Logging
 import Redis
 import Testing
@@ -30,7 +31,7 @@ import Wire
         switch divergence {
         case .fragmentedSort, .sortByPattern, .fragmentedGeoRadius, .storedScores, .storedExpiry, .expiryInThePast,
             .moveInSnapshot, .storeInSnapshot, .storeInDoubt, .consumerGroupReads, .claimIdleTimes, .pendingEntries,
-            .elementExpiryInDoubt, .floatSum, .saturatedBits, .jsonModules:
+            .elementExpiryInDoubt, .floatSum, .saturatedBits, .jsonModules, .crossSlot:
             true
         }
     }
@@ -93,6 +94,57 @@ import Wire
     @Test func `a MOVE during a full sync, at both of its places`() throws {
         try scene.journal("MOVE k 5")
         #expect(asked == ["0 k", "5 k"])
+    }
+
+    private static func commands(_ scene: EncoderScene) throws -> [String] {
+        try scene.lines().filter { !$0.hasPrefix("SELECT") }
+    }
+
+    /// Flow 0 of a task into a cluster whose user lacks what it takes to copy values between slots.
+    private func sceneWithoutCopies(refreshes: RefreshQueue?) -> EncoderScene {
+        var profile = TargetProfile(flavor: .redis, version: .init(7, 0, 15))
+        (profile.masterCount, profile.hasRestore, profile.canCrossSlots) = (3, false, false)
+        var settings = TargetSettings(endpoint: Endpoint(host: "127.0.0.1", port: 1), clientName: "test")
+        settings.cluster = ClusterAddresses(seeds: [settings.endpoint])
+        let connector = TargetConnector(settings: settings)
+        let scene = EncoderScene(
+            profile: profile,
+            context: {
+                $0.connector = connector
+                $0.refreshes = refreshes
+            })
+        scene.becomeStable()
+        return scene
+    }
+
+    @Test(
+        arguments: [
+            ("RENAME a b", ["0 a", "0 b"], "a"), ("RENAMENX a b", ["0 a", "0 b"], "a"),
+            ("SMOVE a b m", ["0 a", "0 b"], "a"),
+            ("SUNIONSTORE d a b", ["0 d"], "d"), ("BITOP AND d a b", ["0 d"], "d"), ("SORT a STORE b", ["0 b"], "b"),
+        ] as [(String, Set<String>, String)])
+    func `a command over several slots, where values cannot be copied between them`(
+        _ line: String, _ keys: Set<String>, _ reported: String
+    ) throws {
+        let scene = sceneWithoutCopies(refreshes: queue)
+        try scene.journal(line, inSnapshot: false)
+        #expect(try Self.commands(scene) == [])
+        #expect(asked == keys)
+        #expect(scene.letters == ["cross-slot \"\(reported)\""])
+        #expect(scene.failure == nil && scene.encoder.nextLSN == 2)
+    }
+
+    @Test func `no command that values need not be copied for, and none where no key is read`() throws {
+        let scene = sceneWithoutCopies(refreshes: queue)
+        for line in ["RENAME {t}a {t}b", "MSET a 1 b 2", "DEL a b", "SUNIONSTORE {t}d {t}a"] {
+            try scene.journal(line, inSnapshot: false)
+        }
+        #expect(try Self.commands(scene).count == 4)
+        #expect(asked == [] && scene.letters == [])
+        let blind = sceneWithoutCopies(refreshes: nil)
+        try blind.journal("RENAME a b", inSnapshot: false)
+        #expect(try Self.commands(blind).count == 1)
+        #expect(blind.letters == [])
     }
 
     @Test func `a STORE, during a full sync and after it`() throws {

@@ -16,6 +16,7 @@ package enum Divergence: String, Sendable, CaseIterable {
     case floatSum = "float-sum"
     case saturatedBits = "saturated-bitfield"
     case jsonModules = "json-modules"
+    case crossSlot = "cross-slot"
 
     package var reason: String {
         switch self {
@@ -50,6 +51,8 @@ package enum Divergence: String, Sendable, CaseIterable {
             "a BITFIELD with OVERFLOW SAT that goes below 0 of an unsigned number makes it the highest one at the source, and 0 at a Redis"
         case .jsonModules:
             "Dragonfly merges below the root of a document, and calculates with fractions, beyond 2^53 and below zero, in another way than RedisJSON"
+        case .crossSlot:
+            "its keys are in several slots of the cluster, and the target does not allow this user the commands that copy values between them"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

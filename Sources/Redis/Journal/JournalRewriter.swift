@@ -18,6 +18,8 @@ package struct JournalRewriter {
     package var hasSeveralFlows = false
     /// The snapshot is not complete: a key that a command reads may not have come yet.
     package var isInSnapshot = false
+    /// Commands whose keys are in several slots of the target are left out, because its user lacks a right that they need.
+    package var leavesOutCrossing = false
     /// The last `DEL key`, if no `SADD` or `ZADD` has followed.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 
@@ -39,6 +41,7 @@ package struct JournalRewriter {
         guard let rule = JournalRule.rule(for: name) else {
             return .unsupported(.unknownCommand)
         }
+        if leavesOutCrossing, rule.keepsKeysTogether, command.crossesSlots { return .skippedDiverging(.crossSlot) }
         if !profile.hasScripts, let outcome = rewriteWithoutScripts(rule, command, now: now, into: batch) {
             return outcome
         }
@@ -245,6 +248,7 @@ package struct JournalRewriter {
     /// releases differ in where they look for STORE and in what they count (Protocol 5.6 rows 6 to 8): what is stored is near
     /// to the source's, and never certain.
     private func store(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        if leavesOutCrossing, command.crossesSlots { return .skippedDiverging(.crossSlot) }
         let doubt = isInSnapshot ? Divergence.storeInSnapshot : .storeInDoubt
         guard profile.hasScripts else {
             if !isInSnapshot { batch.append(command) }
