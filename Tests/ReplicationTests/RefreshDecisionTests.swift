@@ -303,7 +303,44 @@ import Wire
         #expect(
             stop(for: store, "ERR The user executing the script can't run this command or subcommand", in: scene)?
                 .message
-                .contains("+sort") == true)
+                .contains("add +sort to the user") == true)
+    }
+
+    @Test(
+        arguments: [
+            (
+                ["EVAL", "redis.call('RENAME',KEYS[1],KEYS[2]) redis.call('PEXPIREAT',KEYS[2],at)", "2", "k", "d"],
+                "ERR The user executing the script can't run this command or subcommand script: ab, on @user_script:1.",
+                "what it lacks of +pexpireat +rename", ["0 k", "0 d"]
+            ),
+            (
+                ["EVAL", "return redis.call('RENAME',KEYS[1],KEYS[2])", "2", "k", "d"],
+                "ERR ACL failure in script: User app has no permissions to run the 'rename' command script: ab",
+                "+rename",
+                ["0 k", "0 d"]
+            ),
+            (
+                ["EVAL", "return redis.call('GET','other')", "1", "k"],
+                "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
+                "~<pattern> of this key", ["0 k"]
+            ),
+            (
+                ["INCR", "k"],
+                "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: no permission to execute the command or subcommand",
+                "+incr", ["0 k"]
+            ),
+            (["INCR", "k"], "NOPERM this user has no permissions to run the 'incr' command", "+incr", []),
+        ] as [([String], String, String, Set<String>)])
+    func `a missing right ends the task under any policy, and what the rest of its transaction has passed is read`(
+        _ command: [String], _ error: String, _ rule: String, _ keys: Set<String>
+    ) throws {
+        let stopped = try #require(stop(for: command, error, in: scene))
+        #expect(stopped.code == .target(.permission))
+        #expect(stopped.message.contains(": add \(rule) to the user (\(error))"), "\(stopped)")
+        #expect(asked == keys)
+        #expect(scene.letters == [])
+        // This queue is gone with the process.
+        #expect((stopped.resumeBlocker == .noPosition) == !keys.isEmpty)
     }
 
     @Test func `a refusal at a key that waits to be read stops nothing, and it is read once more`() {

@@ -77,6 +77,9 @@ final class EncoderReports {
     /// Whether keys are read at the source.
     var canRefresh: Bool { refreshes != nil }
 
+    /// Whether keys that wait to be read are still known after a restart.
+    var keepsRefreshes: Bool { refreshes?.isKept ?? false }
+
     /// Whether the key waits to be read at the source, so the target's value may be anything.
     func isStale(_ key: RefreshKey) -> Bool { refreshes?.waits(key) ?? false }
 
