@@ -267,6 +267,13 @@ import Wire
         (["SETBIT", "k", "+5", "1"], "ERR bit offset is not an integer or out of range", "number-format", ["0 k"]),
         (["LPOP", "k", "+2"], "ERR value is out of range, must be positive", "number-format", ["0 k"]),
         (["ZINCRBY", "k", "1e400", "m"], "ERR value is not a valid float", "number-format", ["0 k"]),
+        (["INCRBYFLOAT", "k", "inf"], "ERR increment would produce NaN or Infinity", "number-format", ["0 k"]),
+        (["HINCRBYFLOAT", "k", "f", "inf"], "ERR value is NaN or Infinity", "number-format", ["0 k"]),
+        (
+            ["XGROUP", "SETID", "k", "g", "1-1", "FOO"],
+            "ERR unknown subcommand or wrong number of arguments for 'SETID'. Try XGROUP HELP.", "number-format",
+            ["0 k"]
+        ),
         (["JSON.ARRPOP", "k", ".no"], "ERR Path '$.no' does not exist or not an array", "json-refused", ["0 k"]),
         (["JSON.SET", "k", "$", "{}"], "Existing key has wrong Redis type", "json-refused", ["0 k"]),
         (["XDEL", "k", "5 "], "ERR Invalid stream ID specified as stream command argument", "number-format", ["0 k"]),

@@ -191,9 +191,9 @@ package struct JournalRewriter {
         return takesAny ? .written : .writtenDiverging(.claimIdleTimes)
     }
 
-    /// The source takes no notice of `XGROUP CREATE key group id [MKSTREAM] ENTRIESREAD n`.
+    /// Of the words after `XGROUP CREATE key group id` the source takes notice of MKSTREAM only.
     private func appendGroupCommand(_ command: borrowing JournalCommand, to batch: CommandBatch) {
-        guard command.name == "XGROUP", command.argumentCount > 6, command.argument(at: 1).isWord("CREATE") else {
+        guard command.name == "XGROUP", command.argumentCount > 5, command.argument(at: 1).isWord("CREATE") else {
             return batch.append(command)
         }
         batch.append("XGROUP") {
@@ -201,7 +201,7 @@ package struct JournalRewriter {
             var options = command.arguments
             for _ in 0..<5 { _ = options.next() }
             while let option = options.next() {
-                if option.isWord("ENTRIESREAD") { _ = options.next() } else { $0.append(option) }
+                if option.isWord("MKSTREAM") { return $0.append(option) }
             }
         }
     }
