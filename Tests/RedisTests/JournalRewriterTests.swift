@@ -397,6 +397,7 @@ import Wire
         ("SORT ALPHA STORE", 7, .skippedDiverging(.fragmentedSort)),
         ("GEORADIUS geo 15 37 200 km STORE d", 0, .writtenDiverging(.storeInDoubt)),
         ("GEORADIUSBYMEMBER geo m 200 km STORE d", 0, .writtenDiverging(.storeInDoubt)),
+        ("GEORADIUS geo 15 37 200 km", 0, .nothing), ("GEORADIUSBYMEMBER geo gone 200 km WITHDIST ASC", 7, .nothing),
         ("GEORADIUS geo", 7, .skippedDiverging(.fragmentedGeoRadius)),
         ("GEORADIUS dst STORE", 7, .skippedDiverging(.fragmentedGeoRadius)),
         ("GEORADIUSBYMEMBER geo", 7, .skippedDiverging(.fragmentedGeoRadius)),

@@ -234,10 +234,8 @@ package struct JournalRewriter {
         guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else {
             return .skippedDiverging(.fragmentedGeoRadius)
         }
-        guard command.storesResult else {
-            batch.append(command)
-            return .written
-        }
+        // Without STORE it is a read, which the source journals like a write.
+        guard command.storesResult else { return .nothing }
         let outcome = store(command, into: batch)
         guard outcome == .writtenDiverging(.storeInDoubt), source.has(.storesKeepTTL) else { return outcome }
         return .writtenDiverging(.storedExpiry)
