@@ -147,6 +147,14 @@ import Wire
         #expect(blind.letters == [])
     }
 
+    @Test func `a key that a MOVE brings from a database that is left out, which is not missing for long`() throws {
+        let scene = EncoderScene(
+            policy: { $0.skippedDatabases = [3] }, context: { $0.refreshes = queue })
+        try scene.journal("MOVE k 0", database: 3)
+        #expect(asked == ["0 k"])
+        #expect(scene.letters == ["database-number \"k\""])
+    }
+
     @Test func `a STORE, during a full sync and after it`() throws {
         try scene.journal("SORT from STORE to")
         scene.encoder.snapshotCompleted()
