@@ -182,9 +182,7 @@ final class SessionOpening {
         }
         if let wait = history.pacing.wait() {
             throw ReplicationError(
-                .postponed,
-                "\(counted(history.pacing.failures, "full sync")) in a row did not last: the next one begins in \(wait.milliseconds) ms"
-            )
+                .postponed, "\(history.pacing.reason): the next one begins in \(wait.milliseconds) ms")
         }
         scope.task.counters.fullSyncBegan(reason)
         if settings.takesOwnKeysForOthers(after: checkpoint) {
