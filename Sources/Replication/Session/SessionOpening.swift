@@ -302,7 +302,9 @@ final class SessionOpening {
                 appliers: scope.flows.appliers, incidents: task.incidents, checkpointStore: task.checkpointStore,
                 judge: DataSetJudge(note: scope.sync.isFullSync ? nil : note ?? DataSetNote(), callsBefore: calls),
                 missingKeys: task.refreshes.map {
-                    MissingKeys($0, scrubbing: settings.scrub == nil ? nil : task.scrubbing, logger: logger)
+                    MissingKeys(
+                        $0, scrubbing: settings.scrub == nil ? nil : task.scrubbing,
+                        verification: settings.scrub == nil ? nil : task.demands.verificationAtWork, logger: logger)
                 },
                 logger: logger, onDifference: { [events = scope.events] in events.report(.dataReplaced($0)) }))
     }
