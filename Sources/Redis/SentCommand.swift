@@ -9,6 +9,8 @@ package struct SentCommand {
     package private(set) var keys: [(database: UInt32, key: [UInt8])] = []
     /// The name of the SORT or GEORADIUS ... STORE that the command is, or that its script runs.
     package private(set) var storing: String?
+    /// The commands that it calls if it is a script, sorted.
+    package private(set) var calls: [String] = []
 
     package init(_ number: Int, of batch: CommandBatch) {
         self.number = number
@@ -27,6 +29,7 @@ package struct SentCommand {
         }
         keys = ClusterCommand.named(CommandName(name.span.bytes)).keys(of: words).map { (database, words[$0.place]) }
         storing = Self.storing(words)
+        calls = Self.calls(words, storing)
         label = batch.labelOfLongCommand(number) ?? CommandLabel(words, database: database)
     }
 
@@ -35,6 +38,17 @@ package struct SentCommand {
         let name = isScript ? words[4] : words[0]
         guard name.isWord("SORT") || name.isWord("GEORADIUS") || name.isWord("GEORADIUSBYMEMBER") else { return nil }
         return String(decoding: name, as: UTF8.self)
+    }
+}
+
+extension SentCommand {
+    /// - Parameter storing: the command of a script that runs the one in its arguments.
+    private static func calls(_ words: [[UInt8]], _ storing: String?) -> [String] {
+        guard words[0].isWord("EVAL"), words.count > 1 else { return [] }
+        if let storing { return [storing] }
+        let script = String(decoding: words[1], as: UTF8.self)
+        let calls = script.split(separator: "redis.call('", omittingEmptySubsequences: false).dropFirst()
+        return Set(calls.map { String($0.prefix { $0 != "'" }) }).sorted()
     }
 }
 

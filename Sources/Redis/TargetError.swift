@@ -175,7 +175,7 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
             error.redirection = text
             return error
         }
-        if text.hasPrefix("NOPERM") { return forbidden(step, key: key, text) }
+        if isDenial(text) { return forbidden(step, key: key, text) }
         if isTransientReply(text) { return .init(.notReady, "the target is not ready: \(text)") }
         if text.hasPrefix("WRONGTYPE"), !key.isEmpty {
             return .init(
@@ -186,12 +186,41 @@ package struct TargetError: Error, Sendable, CustomStringConvertible {
         return .init(.unsuitable, "the target refuses \(step): \(text)")
     }
 
+    /// Whether an error reply says that the user lacks a right.
+    package static func isDenial(_ text: String) -> Bool { text.hasPrefix("NOPERM") || isDenialInTransaction(text) }
+
+    /// Whether an error reply says so of one command of a transaction whose other commands have run: of a command that a
+    /// script has called, or of one whose right was revoked after it was queued.
+    package static func isDenialInTransaction(_ text: String) -> Bool {
+        text.hasPrefix("ERR ACL failure in script") || text.hasPrefix("ERR The user executing the script ")
+            || text.hasPrefix("NOPERM ACLs rules changed between")
+    }
+
     /// The error for a command that the target's ACL does not allow, with the rule to add.
-    package static func forbidden(_ step: String, key: String = "", _ text: String) -> TargetError {
-        // "... to access one of the keys used as arguments", "No permissions to access a key"
-        let isKey = text.contains(" access ")
+    ///
+    /// - Parameter calls: the commands that it calls, if it is a script.
+    package static func forbidden(
+        _ step: String, key: String = "", _ text: String, calls: [String] = []
+    ) -> TargetError {
         let what = key.isEmpty ? step : "\(step) \(key)"
-        let rule = isKey ? "~<pattern> of this key" : "+\(step.lowercased().replacing(" ", with: "|"))"
+        let rule = missingRule(text, of: step, calls)
         return .init(.permission, "the target's ACL forbids \(what): add \(rule) to the user (\(text))")
+    }
+
+    private static func missingRule(_ text: String, of step: String, _ calls: [String]) -> String {
+        // "... to access one of the keys used as arguments", "No permissions to access a key", "... to touch the specified keys"
+        if text.contains(" access ") || text.contains(" touch ") { return "~<pattern> of this key" }
+        if let command = deniedCommand(in: text) { return "+\(command)" }
+        // What is no command is in words of ours.
+        guard step == step.uppercased() else { return "what this needs" }
+        let rules = (calls.isEmpty ? [step] : calls).map { "+\($0.lowercased().replacing(" ", with: "|"))" }
+        return rules.count == 1 ? rules[0] : "what it lacks of \(rules.joined(separator: " "))"
+    }
+
+    /// The command in "User app has no permissions to run the 'config|get' command".
+    private static func deniedCommand(in text: String) -> Substring? {
+        let parts = text.split(separator: " run the '", maxSplits: 1)
+        guard parts.count == 2, let end = parts[1].firstIndex(of: "'") else { return nil }
+        return parts[1][..<end]
     }
 }

@@ -44,6 +44,8 @@ package struct TargetProfile: Equatable, Sendable {
     /// Whether the server and its ACL let us use RESTORE and EVAL.
     package var hasRestore = true
     package var hasScripts = true
+    /// Whether the ACL of a cluster lets us run a command whose keys are in several slots (`CrossSlotCommand`).
+    package var canCrossSlots = true
 
     package init(
         flavor: Flavor, version: Version, runID: String = "", hasJSON: Bool = false, hasBloom: Bool = false,

@@ -23,6 +23,8 @@ package struct TargetRights: Equatable, Sendable {
     package private(set) var lacksOwnKeys = false
     /// Whether the user may not access some of the keys that the source might have.
     package private(set) var lacksSomeKeys = false
+    /// Whether the server is a node of a cluster.
+    private var isOfNode = false
 
     package init() {}
 
@@ -33,6 +35,12 @@ package struct TargetRights: Equatable, Sendable {
     package func allows(_ command: String) -> Bool { !missing.contains(command) }
 
     package var canFlush: Bool { allows("FLUSHALL") && allows("FLUSHDB") }
+
+    /// Whether a command whose keys are in several slots of a cluster can be run.
+    package var canCrossSlots: Bool { !isOfNode || Self.copying.allSatisfy(allows) }
+
+    /// The commands that copy a value from one slot to another (`CrossSlotCommand`).
+    private static let copying = ["DUMP", "PEXPIRETIME", "RESTORE"]
 
     // MARK: The commands
 
@@ -61,6 +69,8 @@ package struct TargetRights: Equatable, Sendable {
     /// Commands that a node of a cluster needs in addition.
     private static let neededOfNode =
         "ASKING|CLUSTER SLOTS|CLUSTER NODES|CLUSTER INFO|CLUSTER GETKEYSINSLOT 0 1|HMGET K f"
+    /// Commands that a node of a cluster can do without.
+    private static let replaceableOfNode = "DUMP K|PEXPIRETIME K"
     private static let seldom = "SORT K|GEORADIUS K 0 0 1 m|GEORADIUSBYMEMBER K m 1 m"
 
     private struct Sample: Sendable {
@@ -71,7 +81,7 @@ package struct TargetRights: Equatable, Sendable {
 
     private static let samples =
         samples(needed, .needed) + samples(replaceable, .replaceable) + samples(seldom, .seldom)
-    private static let samplesOfNode = samples(neededOfNode, .needed)
+    private static let samplesOfNode = samples(neededOfNode, .needed) + samples(replaceableOfNode, .replaceable)
 
     private static func samples(_ text: String, _ use: Use) -> [Sample] {
         text.split { $0 == "|" || $0 == "\n" }.map { line in
@@ -136,6 +146,7 @@ package struct TargetRights: Equatable, Sendable {
     ) async throws -> TargetRights {
         if let rights = try lacking(begun) { return rights }
         var rights = TargetRights()
+        rights.isOfNode = isInCluster
         let samples = samples + (isInCluster ? samplesOfNode : [])
         let keys = ["key", "df2redis:"] + (isInCluster ? ["{tag}df2redis:"] : [])
         let commands =
@@ -168,6 +179,7 @@ package struct TargetRights: Equatable, Sendable {
         missing.formUnion(other.missing)
         lacksOwnKeys = lacksOwnKeys || other.lacksOwnKeys
         lacksSomeKeys = lacksSomeKeys || other.lacksSomeKeys
+        isOfNode = isOfNode || other.isOfNode
     }
 
     // MARK: Consequences
@@ -204,6 +216,13 @@ package struct TargetRights: Equatable, Sendable {
             losses.append(
                 text + "values are taken apart and written with plain commands, which takes the target longer; "
                     + "a stream's consumers lose their idle times")
+        }
+        if isOfNode, let text = forbids(Self.copying) {
+            losses.append(
+                text
+                    + "a command whose keys are in several slots, such as RENAME or SMOVE, is not run: its keys are read "
+                    + "at the source, or, where none are read (a migration, refresh.keysPerSecond: 0), it ends the task "
+                    + "(\(rules(Set(Self.copying.filter { !allows($0) }))))")
         }
         if let text = forbids(["EVAL"]) {
             losses.append(

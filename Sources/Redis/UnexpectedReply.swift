@@ -23,7 +23,7 @@ package struct UnexpectedReply: Equatable, Sendable {
 
     /// Whether the user lacks a right that the task needs. A script is not data, so the task continues without it.
     package func isMissingRight(in batch: CommandBatch) -> Bool {
-        guard let errorText, errorText.hasPrefix("NOPERM") else { return false }
+        guard let errorText, TargetError.isDenial(errorText) else { return false }
         return batch.label(ofCommand: command).name != "SCRIPT"
     }
 }

@@ -78,6 +78,15 @@ package struct ReplicationError: Error, Sendable, CustomStringConvertible {
         resumeBlocker = reason
     }
 
+    /// The target has not run a command of the stream that no record will bring again.
+    init(losing error: TargetError, flow: FlowID) {
+        code = .target(error.code)
+        self.flow = flow
+        words = ""
+        cause = error
+        resumeBlocker = .noPosition
+    }
+
     /// Wraps an error of any layer and finds its code. All parts that talk to the source throw `SourceError`, so any other
     /// request error concerns the target, and any other system error concerns a file. Everything else is a defect.
     package init(_ error: any Error, flow: FlowID? = nil) {

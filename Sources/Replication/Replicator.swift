@@ -108,7 +108,7 @@ package actor Replicator {
             log(error, "\(error)", ["event": "resync"])
         case .paced:
             task.counters.sessionFailed(.resync)
-            log(error, "\(error)", ["event": "resync", "phase": "waiting"])
+            log(error, "\(error.message)", ["event": "resync", "phase": "waiting"])
             await pause(for: history.pacing.wait() ?? .zero)
         case .retry:
             // At the start, an unreachable peer ends the task, so that the operator learns of it. Later the task waits for

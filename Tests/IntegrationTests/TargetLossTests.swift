@@ -250,8 +250,8 @@ import Wire
             try scene.breakConnection(ofFlow: 0)
         }
         try wait(until: "the fourth is shown") { scene.daemon.status?["fullSyncs"] as? Int == 4 }
-        #expect(scene.daemon.count(of: "1 full sync in a row did not last: the next one begins in") == 1)
-        #expect(scene.daemon.count(of: "3 full syncs in a row did not last: the next one begins in") == 1)
+        #expect(scene.daemon.count(of: "the last full sync was not followed by a minute of replication: the next") == 1)
+        #expect(scene.daemon.count(of: "the last 3 full syncs were not followed by a minute of replication") == 1)
         try scene.waitUntilEqual()
         try scene.daemon.leave()
         #expect(scene.master.violations == [])
@@ -303,7 +303,7 @@ import Wire
         let first = try Daemon(.replicate, configuration)
         defer { first.process.kill() }
         try first.wait(forLine: "(raise spool.memoryBytes or spool.diskBytes)")
-        try first.wait(forLine: "in a row did not last: the next one begins in")
+        try first.wait(forLine: "not followed by a minute of replication: the next one begins in")
         try first.leave()
 
         configuration.sections["spool"] = ["memoryBytes: 67108864", "diskBytes: 67108864"]

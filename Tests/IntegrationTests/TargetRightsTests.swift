@@ -162,4 +162,32 @@ import Wire
         #expect(try scene.client.command("GET", "n").text == "1")
         try next.leave()
     }
+
+    /// A RENAME is sent as a script, whose transaction takes effect although the server denies a command in it.
+    @Test func `that loses one that a script needs gets what the script was to do, once it has the right again`() throws
+    {
+        let scene = try Scene(["~*", "+@all"])
+        let daemon = try scene.start()
+        try daemon.wait(forLine: "stable: following")
+        for index in 0..<20 {
+            scene.master.execute("SET from:\(index) \(index) PX 3600000")
+            scene.master.execute("SET to:\(index) old PX 7200000")
+        }
+        try scene.waitUntilEqual()
+        try scene.client.command("ACL", "SETUSER", "app", "-rename")
+        for index in 0..<20 {
+            scene.master.execute("RENAME from:\(index) to:\(index)")
+            scene.master.execute("INCR n")
+        }
+        try daemon.expectExit(77)
+        #expect(daemon.logs("the target's ACL forbids EVAL"))
+        #expect(daemon.logs("+rename"))
+        try scene.client.command("ACL", "SETUSER", "app", "+rename")
+        let next = try scene.start()
+        try next.wait(forLine: "resuming at the checkpoint")
+        try scene.waitUntilEqual()
+        try next.leave()
+        #expect(scene.master.fullSyncs == 1)
+        #expect(daemon.deadLetters == [])
+    }
 }

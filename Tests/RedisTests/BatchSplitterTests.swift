@@ -346,6 +346,14 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(work.unexpectedReplies.map(\.command) == [0])
     }
 
+    @Test func `without the right for what a script calls nothing more is to be done`() throws {
+        let text = "ERR The user executing the script can't run this command or subcommand"
+        let work = try work("EVAL script 1 foo", "APPEND foo x")
+        answer(work, elements: [0: text])
+        #expect(work.isDone && work.isForbidden)
+        #expect(work.unexpectedReplies == [.init(command: 0, kind: .error(text))])
+    }
+
     @Test func `without the right to load scripts the rest of the transaction is done`() throws {
         let work = try #require(works(split(["INCR foo", "SCRIPT LOAD return"], next: 10, masters: [foo])).first)
         answer(work, 0, [2: "NOPERM this user", 4: "EXECABORT Transaction discarded"])

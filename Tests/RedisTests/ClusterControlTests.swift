@@ -79,7 +79,14 @@ extension RunAlone.`The control of a cluster` {
         #expect(profile.runID.hasPrefix("3-"))
         #expect("\(profile)".hasSuffix(", a cluster of 3 masters"))
         #expect(try await control.databaseCount() == 1)
-        #expect(try await control.rights(ownKey: scene.owner.key) == TargetRights())
+        var rights = try await control.rights(ownKey: scene.owner.key)
+        #expect(rights.losses == [] && rights.canCrossSlots)
+        // One node is enough.
+        try scene.cluster.nodes[2].client().command("ACL", "SETUSER", "default", "-restore", "-dump")
+        rights = try await control.rights(ownKey: scene.owner.key)
+        #expect(!rights.canCrossSlots)
+        #expect(rights.losses.last?.hasPrefix("the target does not allow DUMP, RESTORE to this user: ") == true)
+        #expect(rights.losses.last?.hasSuffix("it ends the task (+dump +restore)") == true, "\(rights.losses)")
         await control.close()
 
         var standalone = scene.settings()

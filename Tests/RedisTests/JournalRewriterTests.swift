@@ -111,13 +111,22 @@ import Wire
     }
 
     @Test(arguments: [nil] + [RedisServer.valkeyBinary, RedisServer.newerBinary].filter { $0 != nil })
-    func `a float is not added to a text, which the source has no more`(_ binary: String?) async throws {
+    func `a float is not added to a text, which the source has no more, and makes nothing that is no number`(
+        _ binary: String?
+    ) async throws {
         let target = try await TargetUnderTest(
-            setUp: [["HSET", "h", "f", "abc"], ["SET", "s", "abc"]], binary: binary)
+            setUp: [["HSET", "h", "f", "abc"], ["SET", "s", "abc"], ["SET", "big", "1.7e308"]], binary: binary)
         let profile = binary == nil ? TargetUnderTest.redis70 : TargetUnderTest.redis74
         for (line, refusal) in [
             ("HINCRBYFLOAT h f 1.5", "ERR hash value is not a float"),
             ("INCRBYFLOAT s 1.5", "ERR value is not a valid float"),
+            ("INCRBYFLOAT new inf", "ERR value is not a valid float"),
+            ("INCRBYFLOAT new -inf", "ERR value is not a valid float"),
+            ("INCRBYFLOAT new nan", "ERR value is not a valid float"),
+            ("INCRBYFLOAT new 1e400", "ERR value is not a valid float"),
+            ("INCRBYFLOAT new x", "ERR value is not a valid float"),
+            ("INCRBYFLOAT big 1.7e308", "ERR value is not a valid float"),
+            ("HINCRBYFLOAT new f inf", "ERR hash value is not a float"),
         ] {
             var rewriter = JournalRewriter(profile: profile, source: .v140)
             let batch = CommandBatch()
@@ -125,6 +134,7 @@ import Wire
             #expect(try target.send(batch) == .applied([.init(command: 0, kind: .error(refusal))]))
         }
         #expect(try target.text("HGET", "h", "f") == "abc")
+        #expect(try target.integer("EXISTS", "new") == 0)
     }
 
     @Test func `RENAME over a key with a TTL leaves that TTL if the renamed key has one`() async throws {
@@ -304,12 +314,12 @@ import Wire
         #expect(try target.client.command("XPENDING", "x", "g").array?.first?.int == 0)
     }
 
-    @Test func `a group begins without the number of entries read, of which the source takes no notice`() throws {
+    @Test func `a group begins without the words of which the source takes no notice`() throws {
         var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v140)
         let batch = CommandBatch()
         for line in [
             "XGROUP CREATE x g 0 ENTRIESREAD 5", "XGROUP CREATE x h $ MKSTREAM ENTRIESREAD 5",
-            "XGROUP CREATE x i 0 MKSTREAM",
+            "XGROUP CREATE x i 0 MKSTREAM", "XGROUP CREATE x j $ FOO", "XGROUP CREATE x k $ FOO mkstream BAR",
             "XGROUP SETID x g 1-1 ENTRIESREAD 7",
         ] {
             #expect(try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch) == .written)
@@ -323,6 +333,7 @@ import Wire
         #expect(
             lines.filter { $0.hasPrefix("XGROUP") } == [
                 "XGROUP CREATE x g 0", "XGROUP CREATE x h $ MKSTREAM", "XGROUP CREATE x i 0 MKSTREAM",
+                "XGROUP CREATE x j $", "XGROUP CREATE x k $ mkstream",
                 "XGROUP SETID x g 1-1 ENTRIESREAD 7",
             ])
     }
@@ -356,6 +367,26 @@ import Wire
     }
 
     @Test(arguments: [
+        ("RENAME a b", true), ("RENAME {t}a {t}b", false), ("RENAMENX a b", true), ("SMOVE a b m", true),
+        ("LMOVE a b LEFT RIGHT", true), ("RPOPLPUSH a a", false), ("SUNIONSTORE d a b", true), ("PFMERGE d a", true),
+        ("BITOP AND d a", true), ("ZUNIONSTORE d 2 a b", true), ("ZUNIONSTORE {t}d 1 {t}a", false),
+        ("COPY a b", true), ("MOVE a 1", false), ("MSET a 1 b 2", false), ("DEL a b", false), ("INCR a", false),
+        ("SORT a STORE b", true), ("SORT {t}a STORE {t}b", false), ("GEORADIUS a 1 2 3 km STORE b", true),
+    ])
+    func `keys in several slots are too many where values cannot be copied between these`(
+        _ line: String, isLeftOut: Bool
+    ) throws {
+        for leavesOut in [false, true] {
+            var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v137)
+            rewriter.leavesOutCrossing = leavesOut
+            let batch = CommandBatch()
+            let outcome = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch)
+            #expect((outcome == .skippedDiverging(.crossSlot)) == (leavesOut && isLeftOut), "\(outcome)")
+            #expect(batch.isEmpty == (leavesOut && isLeftOut))
+        }
+    }
+
+    @Test(arguments: [
         ("SORT l ALPHA STORE d", 0 as UInt64, RewriteOutcome.writtenDiverging(.storeInDoubt)),
         ("SORT l LIMIT 0 5 BY w_* GET # STORE d", 7, .writtenDiverging(.storeInDoubt)),
         // SORT l ALPHA DESC STORE d, with its options in another shard.
@@ -366,6 +397,7 @@ import Wire
         ("SORT ALPHA STORE", 7, .skippedDiverging(.fragmentedSort)),
         ("GEORADIUS geo 15 37 200 km STORE d", 0, .writtenDiverging(.storeInDoubt)),
         ("GEORADIUSBYMEMBER geo m 200 km STORE d", 0, .writtenDiverging(.storeInDoubt)),
+        ("GEORADIUS geo 15 37 200 km", 0, .nothing), ("GEORADIUSBYMEMBER geo gone 200 km WITHDIST ASC", 7, .nothing),
         ("GEORADIUS geo", 7, .skippedDiverging(.fragmentedGeoRadius)),
         ("GEORADIUS dst STORE", 7, .skippedDiverging(.fragmentedGeoRadius)),
         ("GEORADIUSBYMEMBER geo", 7, .skippedDiverging(.fragmentedGeoRadius)),

@@ -82,6 +82,36 @@ import Wire
     }
 }
 
+/// What a refusal says about the right to add.
+@Suite struct `A right that is missing` {
+    @Test(arguments: [
+        ("a request", "NOPERM this user has no permissions to run the 'restore' command", "+restore"),
+        ("the mark of h:1", "NOPERM User app has no permissions to run the 'hset' command", "+hset"),
+        ("CONFIG GET", "NOPERM User app has no permissions to run the 'config|get' command", "+config|get"),
+        ("CLUSTER SLOTS", "NOPERM no", "+cluster|slots"),
+        ("a request", "NOPERM no", "what this needs"),
+        ("SET", "NOPERM No permissions to access a key", "~<pattern> of this key"),
+    ])
+    func `is named as the server names it`(_ step: String, _ text: String, _ rule: String) {
+        let error = TargetError.reply(text, to: step)
+        #expect(error.code == .permission)
+        #expect(error.message == "the target's ACL forbids \(step): add \(rule) to the user (\(text))")
+    }
+
+    @Test func `may be one of those that a script calls`() {
+        let text = "ERR The user executing the script can't run this command or subcommand script: ab"
+        let batch = CommandBatch()
+        batch.append(
+            ["EVAL", "if redis.call('GET',KEYS[1]) then redis.call('SET',KEYS[1],'x') end", "1", "k"].map {
+                Array($0.utf8)
+            })
+        let calls = SentCommand(0, of: batch).calls
+        #expect(calls == ["GET", "SET"])
+        #expect(TargetError.forbidden("EVAL", text, calls: calls).message.contains("add what it lacks of +get +set to"))
+        #expect(TargetError.reply(text, to: "EVAL").code == .permission)
+    }
+}
+
 /// What is recognised by being asked, and must not suffer from it.
 @Suite struct `A server that is no target` {
     /// Answers as a server that leaves a transaction at the first command it refuses, and runs what comes then.

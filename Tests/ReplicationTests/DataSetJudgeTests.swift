@@ -1,4 +1,5 @@
 import Dragonfly
+import Logging
 import Testing
 
 @testable import Replication
@@ -47,6 +48,25 @@ import Testing
         sample.mendable = 9
         let reason = FullSyncReason.keysMissing(10, source: 110, target: 100)
         #expect(lastVerdict(&judge, sample) == .differs(reason))
+    }
+
+    @Test func `a few are searched for before a full sync, but not after a FLUSHALL`() {
+        var judge = judge()
+        var sample = Self.sample(source: 110, target: 100)
+        sample.searchable = 10
+        #expect(lastVerdict(&judge, sample) == .missing(10))
+        #expect(judge.judge(sample) == .missing(10), "as long as nobody searches")
+        let reason = FullSyncReason.keysMissing(10, source: 110, target: 100)
+        var flushed = judge
+        flushed.flushedAll(incidents: 0)
+        #expect(lastVerdict(&flushed, sample) == .differs(reason))
+        (sample.searchable, sample.mendable) = (0, 100)
+        #expect(judge.judge(sample) == .mending(10))
+        sample.mendable = 0
+        #expect(lastVerdict(&judge, sample) == .differs(reason), "the search has not brought them")
+        var other = self.judge()
+        sample.searchable = 9
+        #expect(lastVerdict(&other, sample) == .differs(reason))
     }
 
     @Test func `and after a FLUSHALL they are`() {
@@ -203,5 +223,78 @@ import Testing
         for text in ["- - - - -", "3 12 abc 4 5", "0 - abc - -"] { #expect(DataSetNote(text)?.text == text) }
         #expect(DataSetNote(nil) == nil)
         #expect(DataSetNote("what") == nil)
+    }
+}
+
+/// How the few keys that a target lacks are found without a full sync.
+@Suite struct `Keys that the target lacks` {
+    private static let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+    private let verification: Verification
+    private var keys: MissingKeys
+
+    init() {
+        let queue = RefreshQueue(path: nil, logger: Self.logger)
+        verification = Verification(queue) { 0 }
+        keys = MissingKeys(queue, scrubbing: ScrubRecord(), verification: verification, logger: Self.logger)
+    }
+
+    @Test mutating func `are searched for once, and come back unless the search ends without them`() {
+        #expect(keys.mendable == 0)
+        #expect(keys.searchable(among: 3000) == MissingKeys.most)
+        keys.beginSearch(for: 1, among: 3000)
+        #expect(keys.mendable == MissingKeys.most)
+        #expect(keys.searchable(among: 3000) == 0)
+        #expect(verification.take(stop: {})?.keysPerSecond == 1000)
+        #expect(keys.mendable == MissingKeys.most)
+        verification.compared()
+        #expect(verification.figures.phase == .done)
+        #expect(keys.mendable == 0)
+        keys.areBack()
+        #expect(keys.searchable(among: 3000) == 0, "it has found nothing, so the next is not worth it")
+    }
+
+    @Test mutating func `are searched for again after a search that has found some`() {
+        keys.beginSearch(for: 1, among: 3000)
+        _ = verification.take(stop: {})
+        verification.found(.asked)
+        keys.areBack()
+        #expect(keys.searchable(among: 3000) == 0, "it is still running")
+        verification.compared()
+        keys.areBack()
+        #expect(keys.searchable(among: 3000) == MissingKeys.most)
+        keys.beginSearch(for: 1, among: 3000)
+        #expect(keys.mendable == MissingKeys.most)
+        #expect(verification.figures.number == 2)
+    }
+
+    @Test mutating func `are brought by a full sync where very many others differ`() {
+        keys.beginSearch(for: 1, among: 3000)
+        _ = verification.take(stop: {})
+        for _ in 0..<MissingKeys.most { verification.found(.asked) }
+        #expect(keys.mendable == MissingKeys.most)
+        verification.found(.asked)
+        #expect(keys.mendable == 0 && keys.searchable(among: 3000) == 0)
+    }
+
+    @Test mutating func `are searched for by a pass of their own, after the one that an operator has asked for`() {
+        let asked = verification.begin(keysPerSecond: 10).figures.number
+        keys.beginSearch(for: 1, among: 3000)
+        #expect(keys.mendable == 0 && keys.searchable(among: 3000) == MissingKeys.most)
+        keys.endSearch()
+        #expect(verification.figures.phase == .waiting, "it is not ours to end")
+        verification.stop(asked)
+        keys.beginSearch(for: 1, among: 3000)
+        #expect(keys.mendable == MissingKeys.most)
+        keys.endSearch()
+        #expect(verification.figures.phase == .stopped)
+        #expect(keys.mendable == 0)
+    }
+
+    @Test(
+        arguments: [(1, 1000), (300_000, 1000), (600_000, 2000), (1_500_000, 5000), (1_501_000, nil)] as [(Int, Int?)])
+    mutating func `are searched for as fast as needed to be found in minutes`(_ count: Int, _ rate: Int?) {
+        #expect(keys.searchable(among: count) == (rate == nil ? 0 : MissingKeys.most))
+        keys.beginSearch(for: 1, among: count)
+        #expect(verification.take(stop: {})?.keysPerSecond == rate)
     }
 }

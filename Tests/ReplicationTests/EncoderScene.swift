@@ -54,16 +54,16 @@ final class EncoderScene {
             body: body.span.bytes)
     }
 
-    func journal(_ arguments: [[UInt8]], inSnapshot: Bool = true) throws {
+    func journal(_ arguments: [[UInt8]], inSnapshot: Bool = true, database: UInt32 = 0) throws {
         var buffer = ByteBuffer()
         buffer.append(journalCommand: arguments)
         var reader = ByteReader(buffer.bytes)
         guard case .command(let command)? = try reader.readJournalRecord(maxPayloadBytes: 1 << 20) else { return }
-        encoder.command(command, database: 0, inSnapshot: inSnapshot)
+        encoder.command(command, database: database, inSnapshot: inSnapshot)
     }
 
-    func journal(_ line: String, inSnapshot: Bool = true) throws {
-        try journal(line.split(separator: " ").map { Array($0.utf8) }, inSnapshot: inSnapshot)
+    func journal(_ line: String, inSnapshot: Bool = true, database: UInt32 = 0) throws {
+        try journal(line.split(separator: " ").map { Array($0.utf8) }, inSnapshot: inSnapshot, database: database)
     }
 
     /// Ends the snapshot, so that a journal follows.

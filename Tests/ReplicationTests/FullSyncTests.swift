@@ -34,6 +34,9 @@ import Testing
         pacing.sessionEnded(wasFullSync: true, stableTime: nil, at: start)
         pacing.sessionEnded(wasFullSync: false, stableTime: .seconds(1), at: start)
         #expect(pacing.failures == 1)
+        #expect(pacing.reason == "the last full sync was not followed by a minute of replication")
+        pacing.sessionEnded(wasFullSync: true, stableTime: .seconds(8), at: start)
+        #expect(pacing.reason == "the last 2 full syncs were not followed by a minute of replication")
         pacing.sessionEnded(wasFullSync: false, stableTime: .seconds(60), at: start)
         #expect(pacing.failures == 0)
     }

@@ -1,4 +1,5 @@
 import Dragonfly
+import Link
 import Logging
 import Redis
 import Testing
@@ -30,8 +31,7 @@ import Wire
         switch divergence {
         case .fragmentedSort, .sortByPattern, .fragmentedGeoRadius, .storedScores, .storedExpiry, .expiryInThePast,
             .moveInSnapshot, .storeInSnapshot, .storeInDoubt, .consumerGroupReads, .claimIdleTimes, .pendingEntries,
-            .elementExpiryInDoubt, .floatSum, .saturatedBits, .jsonModules,
-            .ignoredComparison:
+            .elementExpiryInDoubt, .floatSum, .saturatedBits, .jsonModules, .ignoredComparison, .crossSlot:
             true
         }
     }
@@ -94,6 +94,65 @@ import Wire
     @Test func `a MOVE during a full sync, at both of its places`() throws {
         try scene.journal("MOVE k 5")
         #expect(asked == ["0 k", "5 k"])
+    }
+
+    private static func commands(_ scene: EncoderScene) throws -> [String] {
+        try scene.lines().filter { !$0.hasPrefix("SELECT") }
+    }
+
+    /// Flow 0 of a task into a cluster whose user lacks what it takes to copy values between slots.
+    private func sceneWithoutCopies(refreshes: RefreshQueue?) -> EncoderScene {
+        var profile = TargetProfile(flavor: .redis, version: .init(7, 0, 15))
+        (profile.masterCount, profile.hasRestore, profile.canCrossSlots) = (3, false, false)
+        var settings = TargetSettings(endpoint: Endpoint(host: "127.0.0.1", port: 1), clientName: "test")
+        settings.cluster = ClusterAddresses(seeds: [settings.endpoint])
+        let connector = TargetConnector(settings: settings)
+        let scene = EncoderScene(
+            profile: profile,
+            context: {
+                $0.connector = connector
+                $0.refreshes = refreshes
+            })
+        scene.becomeStable()
+        return scene
+    }
+
+    @Test(
+        arguments: [
+            ("RENAME a b", ["0 a", "0 b"], "a"), ("RENAMENX a b", ["0 a", "0 b"], "a"),
+            ("SMOVE a b m", ["0 a", "0 b"], "a"),
+            ("SUNIONSTORE d a b", ["0 d"], "d"), ("BITOP AND d a b", ["0 d"], "d"), ("SORT a STORE b", ["0 b"], "b"),
+        ] as [(String, Set<String>, String)])
+    func `a command over several slots, where values cannot be copied between them`(
+        _ line: String, _ keys: Set<String>, _ reported: String
+    ) throws {
+        let scene = sceneWithoutCopies(refreshes: queue)
+        try scene.journal(line, inSnapshot: false)
+        #expect(try Self.commands(scene) == [])
+        #expect(asked == keys)
+        #expect(scene.letters == ["cross-slot \"\(reported)\""])
+        #expect(scene.failure == nil && scene.encoder.nextLSN == 2)
+    }
+
+    @Test func `no command that values need not be copied for, and none where no key is read`() throws {
+        let scene = sceneWithoutCopies(refreshes: queue)
+        for line in ["RENAME {t}a {t}b", "MSET a 1 b 2", "DEL a b", "SUNIONSTORE {t}d {t}a"] {
+            try scene.journal(line, inSnapshot: false)
+        }
+        #expect(try Self.commands(scene).count == 4)
+        #expect(asked == [] && scene.letters == [])
+        let blind = sceneWithoutCopies(refreshes: nil)
+        try blind.journal("RENAME a b", inSnapshot: false)
+        #expect(try Self.commands(blind).count == 1)
+        #expect(blind.letters == [])
+    }
+
+    @Test func `a key that a MOVE brings from a database that is left out, which is not missing for long`() throws {
+        let scene = EncoderScene(
+            policy: { $0.skippedDatabases = [3] }, context: { $0.refreshes = queue })
+        try scene.journal("MOVE k 0", database: 3)
+        #expect(asked == ["0 k"])
+        #expect(scene.letters == ["database-number \"k\""])
     }
 
     @Test func `a STORE, during a full sync and after it`() throws {
@@ -216,6 +275,13 @@ import Wire
         (["SETBIT", "k", "+5", "1"], "ERR bit offset is not an integer or out of range", "number-format", ["0 k"]),
         (["LPOP", "k", "+2"], "ERR value is out of range, must be positive", "number-format", ["0 k"]),
         (["ZINCRBY", "k", "1e400", "m"], "ERR value is not a valid float", "number-format", ["0 k"]),
+        (["INCRBYFLOAT", "k", "inf"], "ERR increment would produce NaN or Infinity", "number-format", ["0 k"]),
+        (["HINCRBYFLOAT", "k", "f", "inf"], "ERR value is NaN or Infinity", "number-format", ["0 k"]),
+        (
+            ["XGROUP", "SETID", "k", "g", "1-1", "FOO"],
+            "ERR unknown subcommand or wrong number of arguments for 'SETID'. Try XGROUP HELP.", "number-format",
+            ["0 k"]
+        ),
         (["JSON.ARRPOP", "k", ".no"], "ERR Path '$.no' does not exist or not an array", "json-refused", ["0 k"]),
         (["JSON.SET", "k", "$", "{}"], "Existing key has wrong Redis type", "json-refused", ["0 k"]),
         (["XDEL", "k", "5 "], "ERR Invalid stream ID specified as stream command argument", "number-format", ["0 k"]),
@@ -252,7 +318,44 @@ import Wire
         #expect(
             stop(for: store, "ERR The user executing the script can't run this command or subcommand", in: scene)?
                 .message
-                .contains("+sort") == true)
+                .contains("add +sort to the user") == true)
+    }
+
+    @Test(
+        arguments: [
+            (
+                ["EVAL", "redis.call('RENAME',KEYS[1],KEYS[2]) redis.call('PEXPIREAT',KEYS[2],at)", "2", "k", "d"],
+                "ERR The user executing the script can't run this command or subcommand script: ab, on @user_script:1.",
+                "what it lacks of +pexpireat +rename", ["0 k", "0 d"]
+            ),
+            (
+                ["EVAL", "return redis.call('RENAME',KEYS[1],KEYS[2])", "2", "k", "d"],
+                "ERR ACL failure in script: User app has no permissions to run the 'rename' command script: ab",
+                "+rename",
+                ["0 k", "0 d"]
+            ),
+            (
+                ["EVAL", "return redis.call('GET','other')", "1", "k"],
+                "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
+                "~<pattern> of this key", ["0 k"]
+            ),
+            (
+                ["INCR", "k"],
+                "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: no permission to execute the command or subcommand",
+                "+incr", ["0 k"]
+            ),
+            (["INCR", "k"], "NOPERM this user has no permissions to run the 'incr' command", "+incr", []),
+        ] as [([String], String, String, Set<String>)])
+    func `a missing right ends the task under any policy, and what the rest of its transaction has passed is read`(
+        _ command: [String], _ error: String, _ rule: String, _ keys: Set<String>
+    ) throws {
+        let stopped = try #require(stop(for: command, error, in: scene))
+        #expect(stopped.code == .target(.permission))
+        #expect(stopped.message.contains(": add \(rule) to the user (\(error))"), "\(stopped)")
+        #expect(asked == keys)
+        #expect(scene.letters == [])
+        // This queue is gone with the process.
+        #expect((stopped.resumeBlocker == .noPosition) == !keys.isEmpty)
     }
 
     @Test func `a refusal at a key that waits to be read stops nothing, and it is read once more`() {

@@ -68,6 +68,20 @@ extension RunAlone.`A session in this process` {
         try await scene.expectLeft()
     }
 
+    @Test func `a full sync that is made again counts each key once`() async throws {
+        let scene = try SessionScene()
+        let task = scene.task { $0.mode = .migrate }
+        var summary = ReplicationSummary()
+        for _ in 1...2 {
+            let session = await ReplicationSession(task, history: SessionHistory())
+            #expect(try await session.run() == .completed)
+            await session.contribute(to: &summary)
+        }
+        #expect(summary.keys == 100 && summary.fullSyncs == 2)
+        await task.lease.release()
+        try await scene.expectLeft()
+    }
+
     @Test(arguments: OpeningStep.allCases)
     func `a leave at each step of the opening is as orderly as any other`(_ step: OpeningStep) async throws {
         let scene = try SessionScene()

@@ -182,6 +182,35 @@ struct ClusterCommand: Equatable, Sendable {
     }
 }
 
+extension JournalCommand {
+    /// Whether the command's keys are in several slots of a cluster, so that it must be run by a `CrossSlotCommand`.
+    var crossesSlots: Bool {
+        switch ClusterCommand.named(name).keys {
+        case .none, .at, .every, .script: return false
+        case .both, .copy, .made, .madeOfCounted, .madeOfOne, .firstAndStored: break
+        }
+        let words = words
+        let slots = ClusterCommand.named(name).keys(of: words).map { KeySlot(of: words[$0.place]) }
+        return slots.contains { $0 != slots.first }
+    }
+
+    /// Calls `body` with each key that the command may change, in the order of its arguments.
+    package func forEachChangedKey(_ body: (RawSpan) -> Void) {
+        let words = words
+        for place in ClusterCommand.named(name).keys(of: words) where place.isChanged {
+            let key = words[place.place]
+            body(key.span.bytes)
+        }
+    }
+
+    private var words: [[UInt8]] {
+        var words: [[UInt8]] = []
+        var arguments = arguments
+        while let argument = arguments.next() { words.append(Array(copying: argument)) }
+        return words
+    }
+}
+
 extension ByteReader {
     /// Returns the argument at `place`, counted from the cursor, without moving the cursor.
     @_lifetime(copy self)

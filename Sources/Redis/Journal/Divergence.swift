@@ -17,6 +17,7 @@ package enum Divergence: String, Sendable, CaseIterable {
     case saturatedBits = "saturated-bitfield"
     case jsonModules = "json-modules"
     case ignoredComparison = "ignored-comparison"
+    case crossSlot = "cross-slot"
 
     package var reason: String {
         switch self {
@@ -53,6 +54,8 @@ package enum Divergence: String, Sendable, CaseIterable {
             "Dragonfly merges below the root of a document, and calculates with fractions, beyond 2^53 and below zero, in another way than RedisJSON"
         case .ignoredComparison:
             "up to v1.40 the source ignores GT and LT of a ZADD in a sorted set that has, or has had, more than 128 members or one of more than 32 bytes: whether it has had them is not known"
+        case .crossSlot:
+            "its keys are in several slots of the cluster, and the target does not allow this user the commands that copy values between them"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"
         }
     }

@@ -25,15 +25,16 @@ struct FloatSum {
     }
 
     /// Nothing is added to a value that is not a number: the source has something else there, for example because the TTL of
-    /// the field has ended.
+    /// the field has ended. Nor is anything stored that is no finite number, as the source may do (Protocol 5.6 row 21).
     ///
     /// Lua's numbers are doubles. The shortest text that reads back as the same number has 15 digits without trailing zeros,
     /// or 16, or 17; subnormal numbers have fewer. The exponent form is used from 1e21 on and below 1e-6.
     private static let add: StaticString = """
         local function add(old, by)
-        old = tonumber(old or '0')
-        if not old then return end
-        local v = old + tonumber(by)
+        old, by = tonumber(old or '0'), tonumber(by)
+        if not old or not by then return end
+        local v = old + by
+        if v ~= v or v == math.huge or v == -math.huge then return end
         local s
         for p = math.abs(v) < 2.3e-308 and 0 or 14, 16 do
         s = string.format('%.' .. p .. 'e', v)

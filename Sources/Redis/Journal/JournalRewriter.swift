@@ -18,6 +18,8 @@ package struct JournalRewriter {
     package var hasSeveralFlows = false
     /// The snapshot is not complete: a key that a command reads may not have come yet.
     package var isInSnapshot = false
+    /// Commands whose keys are in several slots of the target are left out, because its user lacks a right that they need.
+    package var leavesOutCrossing = false
     /// The last `DEL key`, if no `SADD` or `ZADD` has followed.
     private var deletion: (transactionID: UInt64, key: [UInt8])?
 
@@ -39,6 +41,7 @@ package struct JournalRewriter {
         guard let rule = JournalRule.rule(for: name) else {
             return .unsupported(.unknownCommand)
         }
+        if leavesOutCrossing, rule.keepsKeysTogether, command.crossesSlots { return .skippedDiverging(.crossSlot) }
         if !profile.hasScripts, let outcome = rewriteWithoutScripts(rule, command, now: now, into: batch) {
             return outcome
         }
@@ -192,9 +195,9 @@ package struct JournalRewriter {
         return takesAny ? .written : .writtenDiverging(.claimIdleTimes)
     }
 
-    /// The source takes no notice of `XGROUP CREATE key group id [MKSTREAM] ENTRIESREAD n`.
+    /// Of the words after `XGROUP CREATE key group id` the source takes notice of MKSTREAM only.
     private func appendGroupCommand(_ command: borrowing JournalCommand, to batch: CommandBatch) {
-        guard command.name == "XGROUP", command.argumentCount > 6, command.argument(at: 1).isWord("CREATE") else {
+        guard command.name == "XGROUP", command.argumentCount > 5, command.argument(at: 1).isWord("CREATE") else {
             return batch.append(command)
         }
         batch.append("XGROUP") {
@@ -202,7 +205,7 @@ package struct JournalRewriter {
             var options = command.arguments
             for _ in 0..<5 { _ = options.next() }
             while let option = options.next() {
-                if option.isWord("ENTRIESREAD") { _ = options.next() } else { $0.append(option) }
+                if option.isWord("MKSTREAM") { return $0.append(option) }
             }
         }
     }
@@ -235,10 +238,8 @@ package struct JournalRewriter {
         guard command.argumentCount >= (name == "GEORADIUS" ? 6 : 5) else {
             return .skippedDiverging(.fragmentedGeoRadius)
         }
-        guard command.storesResult else {
-            batch.append(command)
-            return .written
-        }
+        // Without STORE it is a read, which the source journals like a write.
+        guard command.storesResult else { return .nothing }
         let outcome = store(command, into: batch)
         guard outcome == .writtenDiverging(.storeInDoubt), source.has(.storesKeepTTL) else { return outcome }
         return .writtenDiverging(.storedExpiry)
@@ -249,6 +250,7 @@ package struct JournalRewriter {
     /// releases differ in where they look for STORE and in what they count (Protocol 5.6 rows 6 to 8): what is stored is near
     /// to the source's, and never certain.
     private func store(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
+        if leavesOutCrossing, command.crossesSlots { return .skippedDiverging(.crossSlot) }
         let doubt = isInSnapshot ? Divergence.storeInSnapshot : .storeInDoubt
         guard profile.hasScripts else {
             if !isInSnapshot { batch.append(command) }

@@ -26,6 +26,10 @@ enum JournalRule: Sendable {
     case flushAll, flushDatabase, dragonflyCluster
     case json, bloom, search, throttle
 
+    /// Whether a command with keys in several slots of a cluster crosses them. (A SORT or GEORADIUS may be a fragment, which
+    /// is found out first.)
+    var keepsKeysTogether: Bool { self == .verbatim || self == .rename || self == .move }
+
     static let table: [CommandName: JournalRule] = {
         let verbatim: [CommandName] = [
             "GETSET", "GETDEL", "APPEND", "SETRANGE", "INCR", "INCRBY", "DECR", "DECRBY",

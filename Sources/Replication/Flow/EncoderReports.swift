@@ -77,6 +77,9 @@ final class EncoderReports {
     /// Whether keys are read at the source.
     var canRefresh: Bool { refreshes != nil }
 
+    /// Whether keys that wait to be read are still known after a restart.
+    var keepsRefreshes: Bool { refreshes?.isKept ?? false }
+
     /// Whether the key waits to be read at the source, so the target's value may be anything.
     func isStale(_ key: RefreshKey) -> Bool { refreshes?.waits(key) ?? false }
 
@@ -89,16 +92,16 @@ final class EncoderReports {
         refreshes.ask(RefreshRequest(key, flow: owner ?? flow))
     }
 
-    /// Reports a key that `subject` brings here from database `origin`, which the target lacks or which is left out, and
-    /// asks for it to be read at the source.
+    /// Asks for a key to be read at the source that `subject` brings here from database `origin`, which the target lacks or
+    /// which is left out. Reports it as missing if no key is read.
     func refreshMissing(_ key: RawSpan, subject: String, from origin: UInt32, database: UInt32) {
         if isRefreshing { return }
+        if canRefresh { return refresh(key, database: database) }
         record(
             .init(
                 severity: .missing, kind: .init(.missingKey), flow: flow, database: database, key: printableKey(key),
                 reason: "the source has brought it here from database \(origin), which the target does not have",
                 subject: subject))
-        refresh(key, database: database)
     }
 
     /// Asks for `keys` to be read at the source, because a reply of the target shows that it does not have the source's

@@ -39,9 +39,7 @@ struct ReplyClassifier {
             return overLimit(label, .crossing(excess), leaving: .unchanged)
         case .databaseRefused(let text):
             return stop(.targetChanged, "the target has refused to select a database of the source: \(text)")
-        case .denied(let text):
-            return ReplicationError(
-                TargetError.forbidden(command.storing ?? label.name, key: label.key, text), flow: flow)
+        case .denied(let text): return denied(command, text, in: batch)
         case .setMembersLackTTLs:
             return reports.report(
                 .memberExpiry, subject: "FIELDEXPIRE", printableKey: label.key, database: label.database)
@@ -85,6 +83,18 @@ struct ReplyClassifier {
         return stop(
             .policy,
             "the target refuses \(label) in database \(label.database): \(text) (policy.onError: stop; skip goes on)")
+    }
+
+    /// - Returns: the error to stop with because the user lacks a right.
+    private func denied(_ command: SentCommand, _ text: String, in batch: CommandBatch) -> ReplicationError {
+        let label = command.label
+        let error = TargetError.forbidden(
+            command.storing ?? label.name, key: label.key, text, calls: command.calls)
+        guard TargetError.isDenialInTransaction(text) else { return ReplicationError(error, flow: flow) }
+        // The batch counts as applied, so no later process sends the command again.
+        refreshKeys(of: command, in: batch)
+        return reports.keepsRefreshes
+            ? ReplicationError(error, flow: flow) : ReplicationError(losing: error, flow: flow)
     }
 
     private func stop(_ code: ReplicationError.Code, _ message: String) -> ReplicationError {
@@ -151,7 +161,7 @@ struct ReplyClassifier {
         if name == "SELECT" { return .databaseRefused(text) }
         // A missing ACL right is no fault of the data. After the rule is added the task continues here, so no policy leaves the
         // key out.
-        if name != "SCRIPT", Self.isDenial(text, storing: command.storing != nil) { return .denied(text) }
+        if name != "SCRIPT", TargetError.isDenial(text) { return .denied(text) }
         // The built value was renamed before, or the target has lost it. Read it at the source again.
         if isGoneKey, command.keys.contains(where: { BuiltValue.isName($0.key) }) { return .builtValueGone }
         if isGoneKey, !batch.mayHaveBeenApplied { return .keyMissing }
@@ -171,16 +181,6 @@ struct ReplyClassifier {
             return .expected(refusal, text)
         }
         return isStale(command) ? .staleKeyRefused(text) : .refused(text)
-    }
-
-    /// Whether the target's user lacks the right for the command.
-    ///
-    /// - Parameter isStore: whether a script may have run the command. A denial inside a script has an error text of its own.
-    private static func isDenial(_ text: String, storing isStore: Bool) -> Bool {
-        if text.hasPrefix("NOPERM") { return true }
-        guard isStore else { return false }
-        return text.hasPrefix("ERR ACL failure in script")
-            || text.hasPrefix("ERR The user executing the script can't run")
     }
 
     private static func isRefusalOfXSETID(_ text: String) -> Bool {

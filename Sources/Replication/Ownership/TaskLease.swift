@@ -95,6 +95,7 @@ actor TaskLease {
         try rights.demandNeeded(user: user, ownKeys: ownKeys)
         target.profile.hasRestore = rights.allows("RESTORE")
         target.profile.hasScripts = rights.allows("EVAL")
+        target.profile.canCrossSlots = rights.canCrossSlots
         let task = try await acquireRecord(from: target.holder.get())
         if renewal == nil { renewal = Task { await self.renewRecord() } }
         return Claim(target: target, rights: rights, task: task)

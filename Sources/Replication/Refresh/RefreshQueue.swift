@@ -106,6 +106,9 @@ package final class RefreshQueue: Sendable {
         self.state = Lock(state)
     }
 
+    /// Whether keys that wait survive a restart.
+    var isKept: Bool { state.withLock { $0.backlog != nil } }
+
     package var figures: Figures {
         state.withLock { state in
             var figures = state.figures

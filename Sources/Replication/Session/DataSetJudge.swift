@@ -36,6 +36,8 @@ struct DataSetJudge {
         var flushRecords: ClosedRange<Int> = 0...0
         /// The number of keys that come back without a full sync (`MissingKeys`).
         var mendable = 0
+        /// The number of keys for which it is worth comparing both sides before a full sync (`MissingKeys`).
+        var searchable = 0
     }
 
     enum Verdict: Equatable {
@@ -44,6 +46,8 @@ struct DataSetJudge {
         case inDoubt
         /// This number of keys is missing; they come back without a full sync.
         case mending(Int)
+        /// This number of keys is missing; a comparison of both sides may find them.
+        case missing(Int)
         case differs(FullSyncReason)
     }
 
@@ -86,7 +90,10 @@ struct DataSetJudge {
         let flushes = judgeFlushes(sample)
         let keys = judgeKeys(sample)
         for verdict in [flushes, keys] { if case .differs = verdict { return verdict } }
-        if case .mending = keys, flushes == .fits { return keys }
+        switch keys {
+        case .mending where flushes == .fits, .missing where flushes == .fits: return keys
+        default: break
+        }
         if flushes == .fits, keys == .fits {
             isAfterFlush = false
             return .fits
@@ -130,6 +137,7 @@ struct DataSetJudge {
             }
             keyDoubts += 1
             guard keyDoubts >= Self.confirmations else { return .inDoubt }
+            if missing <= sample.searchable, !isAfterFlush { return .missing(missing) }
             return .differs(
                 .keysMissing(
                     missing, source: sample.sourceKeys.values.reduce(0, +),

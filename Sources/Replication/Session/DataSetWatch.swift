@@ -32,6 +32,8 @@ actor DataSetWatch {
     private var judge: DataSetJudge
     /// `nil` if no keys are read at the source beside the stream.
     private var missingKeys: MissingKeys?
+    /// The source's keys at the last comparison.
+    private var sourceKeys = 0
     private var flushRecords = 0
     private var storedNote: DataSetNote?
     private var watching: Task<Void, Never>?
@@ -69,6 +71,7 @@ actor DataSetWatch {
         isStopped = true
         watching?.cancel()
         await watching?.value
+        missingKeys?.endSearch()
         await inspector.close()
         await control.close()
     }
@@ -113,6 +116,7 @@ actor DataSetWatch {
                 case .mending(let count):
                     missingKeys?.areMissing(count)
                     if missingKeys?.areNone == true { judge.accept(count) }
+                case .missing(let count): missingKeys?.beginSearch(for: count, among: sourceKeys)
                 case .differs(let reason): return onDifference(reason)
                 }
             } catch let error as SourceError where error.code == .permission {
@@ -160,6 +164,8 @@ actor DataSetWatch {
             flushRecords: flushesBefore...flushesAfter)
         // Keys enter and leave the queue meanwhile.
         sample.mendable = max(mendable, missingKeys?.mendable ?? 0)
+        sourceKeys = source.keys.values.reduce(0, +)
+        sample.searchable = missingKeys?.searchable(among: sourceKeys) ?? 0
         let own = try await ownKeys()
         if let ownBefore { sample.slack += abs(own - ownBefore) + progress.count }
         sample.targetKeys[0, default: own] -= own

@@ -1,7 +1,7 @@
-/// Spaces out full syncs if none of them lasts. A target that is emptied again and again, or that takes less than the
-/// source sends, must not cost the source a snapshot every few seconds.
+/// Spaces out full syncs if none of them is followed by some time of replication. A target that is emptied again and again,
+/// or that takes less than the source sends, must not cost the source a snapshot every few seconds.
 struct FullSyncPacing {
-    /// A full sync counts as successful if the session stayed stable at least this long.
+    /// A full sync has lasted if the session stayed stable at least this long.
     static let lastingTime = Duration.seconds(60)
     private static let waits = RetryPolicy(initial: .seconds(1), maximum: .seconds(300))
 
@@ -20,6 +20,12 @@ struct FullSyncPacing {
             failures += 1
             earliest = now + Self.waits.wait(before: failures)
         }
+    }
+
+    /// Why the next full sync has to wait.
+    var reason: String {
+        let which = failures == 1 ? "the last full sync was" : "the last \(failures) full syncs were"
+        return "\(which) not followed by a minute of replication"
     }
 
     /// The time until the next full sync may begin; `nil` if it may begin now.

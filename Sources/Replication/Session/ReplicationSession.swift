@@ -146,8 +146,12 @@ final class ReplicationSession {
             ownsImportMode: ttls.ownsImportMode)
     }
 
-    /// Adds this session's counts to the summary.
+    /// Adds this session's counts to the summary. A full sync brings every key, so the counts of earlier ones are dropped.
     func contribute(to summary: inout ReplicationSummary) async {
+        if scope.sync.isFullSync, scope.sync.hasBegun {
+            (summary.keys, summary.expiredKeys, summary.conflictingKeys) = (0, 0, 0)
+            summary.fullSyncs += 1
+        }
         for applier in scope.flows.appliers {
             let counts = await applier.snapshotCounts
             summary.expiredKeys += counts.expired
@@ -155,6 +159,5 @@ final class ReplicationSession {
         }
         summary.keys += scope.flows.keys
         summary.records += scope.flows.records
-        if scope.sync.isFullSync, scope.sync.hasBegun { summary.fullSyncs += 1 }
     }
 }

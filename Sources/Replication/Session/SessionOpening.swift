@@ -183,9 +183,7 @@ final class SessionOpening {
         }
         if let wait = history.pacing.wait() {
             throw ReplicationError(
-                .postponed,
-                "\(counted(history.pacing.failures, "full sync")) in a row did not last: the next one begins in \(wait.milliseconds) ms"
-            )
+                .postponed, "\(history.pacing.reason): the next one begins in \(wait.milliseconds) ms")
         }
         scope.task.counters.fullSyncBegan(reason)
         if settings.takesOwnKeysForOthers(after: checkpoint) {
@@ -305,7 +303,9 @@ final class SessionOpening {
                 appliers: scope.flows.appliers, incidents: task.incidents, checkpointStore: task.checkpointStore,
                 judge: DataSetJudge(note: scope.sync.isFullSync ? nil : note ?? DataSetNote(), callsBefore: calls),
                 missingKeys: task.refreshes.map {
-                    MissingKeys($0, scrubbing: settings.scrub == nil ? nil : task.scrubbing, logger: logger)
+                    MissingKeys(
+                        $0, scrubbing: settings.scrub == nil ? nil : task.scrubbing,
+                        verification: settings.scrub == nil ? nil : task.demands.verificationAtWork, logger: logger)
                 },
                 logger: logger, onDifference: { [events = scope.events] in events.report(.dataReplaced($0)) }))
     }

@@ -59,6 +59,8 @@ final class FlowStages {
             profile: profile, source: context.session.behaviour, expiryMargin: context.expiryMarginMilliseconds)
         rewriter.elementExpiry = memberTTLs?.expiry
         rewriter.deadlines = expiryGuard
+        rewriter.leavesOutCrossing =
+            context.cluster != nil && !profile.canCrossSlots && context.refreshes != nil
         rewriter.hasSeveralFlows = context.session.flowCount > 1
         rewrite = RewriteStage(rewriter, builder, reports, position, isSnapshotComplete: start.isContinued)
         for (database, keys) in start.elementKeys {

@@ -44,7 +44,8 @@ final class RewriteStage: RecordStage {
             return .wait
         }
         report(outcome, of: command, at: place)
-        return .written
+        // Nothing was written, so nothing may follow it.
+        return outcome == .skippedDiverging(.crossSlot) ? .drop : .written
     }
 
     /// Reports what `outcome` says of `command`.
@@ -61,6 +62,7 @@ final class RewriteStage: RecordStage {
                 .sortByPattern, subject: command.nameText, key: command.storedKey, database: database)
         case .writtenDiverging(let divergence):
             reports.report(divergence, subject: command.nameText, key: command.keyOrEmpty, database: database)
+        case .skippedDiverging(.crossSlot): reportCrossing(command, database: database)
         case .skippedDiverging(.expiryInThePast):
             reports.report(
                 .expiryInThePast, subject: command.nameText, key: command.keyOrEmpty, database: database)
@@ -79,6 +81,17 @@ final class RewriteStage: RecordStage {
             if reports.halt == nil, unsupported.takesTheKey, command.argumentCount > 1 {
                 builder.removeReplaced(command.argument(at: 1))
             }
+        }
+    }
+
+    /// Reports a command that is left out because its keys are in several slots. Each key that it changes is read.
+    private func reportCrossing(_ command: borrowing JournalCommand, database: UInt32) {
+        let subject = command.nameText
+        var isReported = false
+        command.forEachChangedKey { key in
+            if isReported { return reports.refresh(key, database: database) }
+            reports.report(.crossSlot, subject: subject, key: key, database: database)
+            isReported = true
         }
     }
 }
