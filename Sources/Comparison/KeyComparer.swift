@@ -32,7 +32,7 @@ struct KeyComparer: Sendable {
     private static let selectCommand = Array("SELECT".utf8)
 
     /// What one side says about a key.
-    private struct Sight {
+    private struct KeyState {
         /// The type; "none" if there is no such key, and `nil` if it has not been asked for.
         var type: String?
         /// The deadline in Unix milliseconds; -1 if there is none.
@@ -90,7 +90,7 @@ struct KeyComparer: Sendable {
     private func select(_ database: UInt32) -> Command { [Self.selectCommand, Array("\(database)".utf8)] }
 
     /// The types and deadlines at the source.
-    private func types(of keys: [[UInt8]], database: UInt32) async throws(ServerError) -> [Sight] {
+    private func types(of keys: [[UInt8]], database: UInt32) async throws(ServerError) -> [KeyState] {
         var commands = [select(database)]
         commands.reserveCapacity(keys.count * 2 + 1)
         for key in keys {
@@ -101,15 +101,15 @@ struct KeyComparer: Sendable {
         try refuseErrors(in: replies, to: commands, of: source)
         return try keys.indices.map { (place) throws(ServerError) in
             guard let type = replies[place * 2 + 1].text else { throw source.violation("TYPE") }
-            return Sight(type: type, expiresAt: try deadline(replies[place * 2 + 2], of: source) ?? -1)
+            return KeyState(type: type, expiresAt: try deadline(replies[place * 2 + 2], of: source) ?? -1)
         }
     }
 
     /// Asks the target for its deadlines and both sides for their values by `questions`. If a key has no question, the
     /// target is asked for its type.
     private func values(
-        of keys: [[UInt8]], _ questions: [Command?], database: UInt32, _ left: inout [Sight]
-    ) async throws(ServerError) -> [Sight] {
+        of keys: [[UInt8]], _ questions: [Command?], database: UInt32, _ left: inout [KeyState]
+    ) async throws(ServerError) -> [KeyState] {
         var commands = [select(database)]
         commands.reserveCapacity(keys.count * 2 + 1)
         for (key, question) in zip(keys, questions) {
@@ -117,38 +117,38 @@ struct KeyComparer: Sendable {
             commands.append(question ?? [Self.typeCommand, key])
         }
         let (ofSource, ofTarget) = try await answersOfBoth(questions.compactMap(\.self), commands, source, target)
-        var right: [Sight] = []
+        var right: [KeyState] = []
         right.reserveCapacity(keys.count)
         var answered = 0
         for (place, question) in questions.enumerated() {
             let (expiry, reply) = (ofTarget[place * 2 + 1], ofTarget[place * 2 + 2])
             try refuseErrors(in: [ofTarget[0], expiry], to: [commands[0], commands[place * 2 + 1]], of: target)
             let expiresAt = try deadline(expiry, of: target)
-            var sight = Sight(expiresAt: expiresAt ?? -1)
+            var state = KeyState(expiresAt: expiresAt ?? -1)
             if question != nil {
                 left[place].value = ofSource[answered]
                 answered += 1
-                sight.value = reply
+                state.value = reply
                 // A value that can be read as the source's type is of that type.
-                if reply.errorText == nil { sight.type = left[place].type }
+                if reply.errorText == nil { state.type = left[place].type }
             } else {
                 try refuseErrors(in: [reply], to: [commands[place * 2 + 2]], of: target)
-                sight.type = reply.text
+                state.type = reply.text
             }
-            if expiresAt == nil { sight.type = "none" }
-            right.append(sight)
+            if expiresAt == nil { state.type = "none" }
+            right.append(state)
         }
         try await addTypes(of: keys, &right)
         return right
     }
 
-    private func addTypes(of keys: [[UInt8]], _ sights: inout [Sight]) async throws(ServerError) {
-        let open = keys.indices.filter { sights[$0].type == nil }
+    private func addTypes(of keys: [[UInt8]], _ states: inout [KeyState]) async throws(ServerError) {
+        let open = keys.indices.filter { states[$0].type == nil }
         if open.isEmpty { return }
         let commands = open.map { [Self.typeCommand, keys[$0]] }
         let replies = try await target.requests(commands)
         try refuseErrors(in: replies, to: commands, of: target)
-        for (place, reply) in zip(open, replies) { sights[place].type = reply.text }
+        for (place, reply) in zip(open, replies) { states[place].type = reply.text }
     }
 
     private func refuseErrors(
@@ -165,7 +165,7 @@ struct KeyComparer: Sendable {
         return milliseconds == -2 ? nil : milliseconds
     }
 
-    private func candidate(_ key: [UInt8], _ source: Sight, _ target: Sight, _ question: Command?) -> Candidate {
+    private func candidate(_ key: [UInt8], _ source: KeyState, _ target: KeyState, _ question: Command?) -> Candidate {
         let types = (source: source.type ?? "none", target: target.type ?? "none")
         var digest = KeyDigest()
         digest.add(types.source)

@@ -47,16 +47,16 @@ package actor DashboardServer {
     /// - Parameter control: the requests that are allowed over the Unix socket.
     package func start(_ control: TaskControl) {
         if settings.address != .none {
-            let routes = Routes(report: report, door: networkDoor)
+            let routes = Routes(report: report, access: networkAccess)
             tasks.append(Task(executorPreference: executor) { [self] in await servePage(routes) })
         }
         if let socket = settings.controlSocket {
-            let routes = Routes(report: report, door: .control(control))
+            let routes = Routes(report: report, access: .control(control))
             tasks.append(Task(executorPreference: executor) { [self] in await serveControl(socket, routes) })
         }
     }
 
-    private var networkDoor: Routes.Door {
+    private var networkAccess: Routes.Access {
         if let token = settings.token { return .guarded(token) }
         let names = ServedNames(settings.address)
         names.learnCanonicalName()

@@ -22,9 +22,9 @@ struct MetricsText {
         for (side, end) in report.certificateEnds.sorted(by: { $0.key < $1.key }) {
             sample(.certificateExpiry, [("side", side)], Double(end))
         }
-        add(.verifyPasses, status.scrub?.passes)
-        add(.verifyKeys, status.scrub?.progress.keys)
-        add(.verifyFound, status.scrub?.found)
+        add(.verifyPasses, status.verifier?.passes)
+        add(.verifyKeys, status.verifier?.progress.keys)
+        add(.verifyFound, status.verifier?.found)
         add(.cpu, process.processorTime.secondsAsDouble)
         add(.resident, process.residentBytes)
         add(.descriptors, process.openDescriptors)

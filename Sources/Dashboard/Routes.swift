@@ -5,7 +5,7 @@ import NIOCore
 /// Answers requests from what is in memory, without waiting.
 struct Routes: Sendable {
     /// The way by which a request comes, which decides what the request may do.
-    enum Door: Sendable {
+    enum Access: Sendable {
         /// TCP, with a token: a client that has it may read.
         case guarded(BearerToken)
         /// TCP, without a token: any client may read, under one of these names.
@@ -15,23 +15,23 @@ struct Routes: Sendable {
     }
 
     let report: TaskReport
-    let door: Door
+    let access: Access
 
     private static let json = "application/json"
 
     /// Whether a request may have a body.
-    var takesBodies: Bool { if case .control = door { true } else { false } }
+    var takesBodies: Bool { if case .control = access { true } else { false } }
 
     func respond(to request: HTTPRequest, body: [UInt8] = []) -> Response {
         let target = RequestTarget(request.path ?? "/")
         let path = target.path
-        if case .control(let control) = door, let response = command(request.method, target, body, control) {
+        if case .control(let control) = access, let response = command(request.method, target, body, control) {
             return response
         }
         guard request.method == .get || request.method == .head else {
             return refuse(.methodNotAllowed, "this server is read only", allow: "GET, HEAD")
         }
-        switch door {
+        switch access {
         // The page contains no figures: it asks for the token, and then for the figures with the token.
         case .guarded(let token) where path != "/" && !token.accepts(request.headerFields[.authorization]):
             var response = refuse(.unauthorized, "this task's figures need the token of dashboard.token")
@@ -77,11 +77,11 @@ struct Routes: Sendable {
         case "/ready": answer(report.readiness())
         case "/metrics": answer(.ok, MetricsText.contentType, MetricsText(report).text)
         case "/api/status": answer(.ok, Self.json, StatusDocument(report).json)
-        case "/api/sync/summary": answer(.ok, Self.json, SyncDocuments(report).summary)
-        case "/api/sync/progress": answer(.ok, Self.json, SyncDocuments(report).progress)
-        case "/api/check/latest": answer(.ok, Self.json, SyncDocuments(report).check)
-        case "/api/events": answer(.ok, Self.json, SyncDocuments(report).events)
-        case "/api/incidents": answer(.ok, Self.json, SyncDocuments(report).incidents)
+        case "/api/sync/summary": answer(.ok, Self.json, LegacyDocuments(report).summary)
+        case "/api/sync/progress": answer(.ok, Self.json, LegacyDocuments(report).progress)
+        case "/api/check/latest": answer(.ok, Self.json, LegacyDocuments(report).check)
+        case "/api/events": answer(.ok, Self.json, LegacyDocuments(report).events)
+        case "/api/incidents": answer(.ok, Self.json, LegacyDocuments(report).incidents)
         default: nil
         }
     }

@@ -10,7 +10,7 @@ import Link
 /// calling thread, before there are other threads. The master's writers wait for the first read.
 package struct AbandonedSession: Sendable {
     /// How one connection was left.
-    package struct Departure: Equatable, Sendable {
+    package struct LeaveLog: Equatable, Sendable {
         package var name: String
         package var sawMasterFIN: Bool
         package var discardedBytes: Int
@@ -31,7 +31,7 @@ package struct AbandonedSession: Sendable {
     private struct Socket {
         let descriptor: Int32
         let isMain: Bool
-        var departure: Departure
+        var departure: LeaveLog
         var hasEnded = false
     }
 
@@ -42,7 +42,7 @@ package struct AbandonedSession: Sendable {
     /// - Parameter sockets: the sockets that a `SocketStore` kept, by name. This call takes ownership of them.
     package static func leave(
         _ sockets: [String: [Int32]], within limit: Duration, socketStore: any SocketStore
-    ) -> [Departure] {
+    ) -> [LeaveLog] {
         var session = AbandonedSession(sockets)
         session.leave(within: limit, socketStore: socketStore)
         return session.sockets.map(\.departure)
@@ -55,8 +55,8 @@ package struct AbandonedSession: Sendable {
                 _ = fcntl(descriptor, F_SETFL, flags | O_NONBLOCK)
                 self.sockets.append(
                     Socket(
-                        descriptor: descriptor, isMain: name == KeptSocketName.main,
-                        departure: Departure(name: name, sawMasterFIN: false, discardedBytes: 0)))
+                        descriptor: descriptor, isMain: name == StoredSocketName.main,
+                        departure: LeaveLog(name: name, sawMasterFIN: false, discardedBytes: 0)))
             }
         }
     }

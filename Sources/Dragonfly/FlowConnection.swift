@@ -86,7 +86,7 @@ package actor FlowConnection {
         self.onEvent = onEvent
         self.socketStore = socketStore
         executor = QueueExecutor(label: "df2redis.flow.\(flow)")
-        socketStore.keep(socket.descriptor, name: KeptSocketName.flow(flow))
+        socketStore.keep(socket.descriptor, name: StoredSocketName.flow(flow))
     }
 
     /// Starts to read. Must be called before DFLY SYNC is sent.
@@ -276,7 +276,7 @@ package actor FlowConnection {
         let channel = state.channel ?? Channel(socket, peer: peer, queue: executor.queue)
         state = .closed
         channel.shutdownWrite()
-        socketStore.release(name: KeptSocketName.flow(flow))
+        socketStore.release(name: StoredSocketName.flow(flow))
         channel.close()
     }
 }

@@ -100,7 +100,7 @@ package actor MasterSession {
                         onEvent: onEvent))
             }
             openings = []
-            if let descriptor = await main?.descriptor { socketStore.keep(descriptor, name: KeptSocketName.main) }
+            if let descriptor = await main?.descriptor { socketStore.keep(descriptor, name: StoredSocketName.main) }
             guard case .startReadersThenSend(let command) = machine.begin() else {
                 preconditionFailure("a session begins with its readers")
             }
@@ -193,6 +193,6 @@ package actor MasterSession {
         }
         _ = await main?.leave(within: limit)
         main = nil
-        socketStore.release(name: KeptSocketName.main)
+        socketStore.release(name: StoredSocketName.main)
     }
 }

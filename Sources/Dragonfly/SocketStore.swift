@@ -18,7 +18,7 @@ package struct NoSocketStore: SocketStore {
 }
 
 /// The names under which the sockets of a session are kept.
-package enum KeptSocketName {
+package enum StoredSocketName {
     package static let main = "main"
     package static let inspector = "inspector"
     package static let values = "values"

@@ -10,7 +10,7 @@ package actor SourceInspector {
     package init(settings: SourceSettings, socketStore: any SocketStore) {
         timeout = settings.connectTimeout
         connection = SourceConnection(
-            settings: settings, socketStore: socketStore, socketName: KeptSocketName.inspector,
+            settings: settings, socketStore: socketStore, socketName: StoredSocketName.inspector,
             label: "df2redis.inspector")
     }
 

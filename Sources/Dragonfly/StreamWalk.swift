@@ -22,7 +22,7 @@ package actor StreamWalk {
 
     package init(settings: SourceSettings, socketStore: any SocketStore) {
         connection = SourceConnection(
-            settings: settings, socketStore: socketStore, socketName: KeptSocketName.streams,
+            settings: settings, socketStore: socketStore, socketName: StoredSocketName.streams,
             label: "df2redis.streams")
     }
 

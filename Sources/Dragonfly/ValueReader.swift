@@ -15,7 +15,7 @@ package actor ValueReader {
     ///   - socketName: the connection's name in `socketStore`.
     package init(
         settings: SourceSettings, replicationID: String, flowCount: Int, socketStore: any SocketStore,
-        socketName: String = KeptSocketName.values
+        socketName: String = StoredSocketName.values
     ) {
         self.flowCount = flowCount
         connection = SourceConnection(

@@ -94,7 +94,7 @@ package final class Torture {
     private var daemon: Daemon
     private let configuration: Daemon.Configuration
     private var dice: TortureDice
-    private var happenings: [Happening] = []
+    private var happenings: [InjectedFault] = []
     private let processorWaits: ProcessorWaits
     /// Kinds that have not had their turn: each one comes once before any comes again.
     private var deck: [Fault] = []
@@ -177,7 +177,7 @@ package final class Torture {
             say("\(report.faultCount): \(fault.rawValue)")
             let start = ContinuousClock.now
             try inject(fault)
-            happenings.append(Happening(fault: fault, start: start, end: .now))
+            happenings.append(InjectedFault(fault: fault, start: start, end: .now))
             try superviseDaemon()
             nap(.milliseconds(number(50...1500)))
         }

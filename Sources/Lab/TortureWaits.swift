@@ -1,6 +1,6 @@
 extension Torture {
     /// A fault that was injected, from its beginning until its cause was removed.
-    struct Happening {
+    struct InjectedFault {
         var fault: Fault
         var start: ContinuousClock.Instant
         var end: ContinuousClock.Instant
@@ -34,7 +34,7 @@ extension Torture.Report {
 
     /// Adds the longest wait of each fault, and keeps the longest of all.
     mutating func note(
-        _ later: [TortureLoad.Wait], _ happenings: [Torture.Happening],
+        _ later: [TortureLoad.Wait], _ happenings: [Torture.InjectedFault],
         withoutProcessor: (ContinuousClock.Instant, ContinuousClock.Instant) -> Duration
     ) {
         var noted: Set<Int?> = []

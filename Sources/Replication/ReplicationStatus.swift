@@ -94,7 +94,7 @@ package struct ReplicationStatus: Equatable, Sendable {
     /// The keys that are read at the source beside the stream; `nil` if none are.
     package var refreshes: RefreshQueue.Figures?
     /// The progress of the comparison of both sides; `nil` if they are not compared all the time.
-    package var scrub: ScrubFigures?
+    package var verifier: VerifierFigures?
     /// The last comparison that an operator requested; `nil` if there was none.
     package var verification: Verification.Figures?
 

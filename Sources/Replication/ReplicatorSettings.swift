@@ -46,7 +46,7 @@ package struct ReplicatorSettings: Sendable {
     /// How many keys per second are read at the source because their records do not say enough; 0 reads none.
     package var refreshesPerSecond = 50
     /// Compares both sides while the task follows the source; `nil` if the task cannot compare.
-    package var scrub: Scrub?
+    package var verifier: Verifier?
     /// How many keys per second are compared all the time; 0 compares only when an operator asks for it.
     package var verifiesPerSecond = 0
     package var drain = Duration.seconds(2)

@@ -5,7 +5,7 @@ import Systemd
 
 extension ReplicationService {
     /// The connections of an earlier process that were closed before this run, for its log.
-    @TaskLocal package static var inheritedDepartures: [AbandonedSession.Departure] = []
+    @TaskLocal package static var inheritedDepartures: [AbandonedSession.LeaveLog] = []
 
     /// How long the source may take to end an abandoned session. A constant, because the configuration is not read yet.
     private static let abandonedLimit = Duration.seconds(2)
@@ -13,7 +13,7 @@ extension ReplicationService {
     /// Leaves the session of an earlier process of this unit that was killed, using the sockets that systemd has kept.
     ///
     /// Call this first in `main`, before other threads run. Signals are blocked until it returns.
-    package static func leaveAbandonedSession() -> [AbandonedSession.Departure] {
+    package static func leaveAbandonedSession() -> [AbandonedSession.LeaveLog] {
         let sockets = FileDescriptorStore().takeAll()
         if sockets.isEmpty { return [] }
         var (blocked, before) = (sigset_t(), sigset_t())

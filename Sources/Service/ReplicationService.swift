@@ -84,7 +84,7 @@ package struct ReplicationService: Sendable {
         report.setPositions { [weak replicator] in replicator?.nextLSNs ?? [] }
 
         // 5
-        let orders = LeaveOrders()
+        let orders = StopRequests()
         let server = DashboardServer(settings: serverSettings, report: report, logger: logger)
         await server.start(control(of: replicator, orders, undo: settings.undoCommand, logger))
 
@@ -132,7 +132,7 @@ package struct ReplicationService: Sendable {
     ///
     /// - Parameter undo: the command that lets the task start again after a cut-over.
     private func control(
-        of replicator: Replicator, _ orders: LeaveOrders, undo: String, _ logger: Logger
+        of replicator: Replicator, _ orders: StopRequests, undo: String, _ logger: Logger
     ) -> TaskControl {
         let (mark, target) = (CutoverMark(configuration), configuration.target.place)
         return TaskControl(demands: replicator.demands) { wish in

@@ -65,7 +65,7 @@ extension ReplicatorSettings {
         diskBytes = configuration.spool.diskBytes
         refreshesPerSecond = configuration.refresh.keysPerSecond
         verifiesPerSecond = configuration.verify.keysPerSecond
-        scrub = Scrub(self)
+        verifier = Verifier(self)
         batchCommands = configuration.advanced.batchSize
         if configuration.advanced.commandsPerSecond > 0 {
             let commands = configuration.advanced.commandsPerSecond

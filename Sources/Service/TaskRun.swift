@@ -8,7 +8,7 @@ import Systemd
 struct TaskRun {
     let task: String
     let replicator: Replicator
-    let orders: LeaveOrders
+    let orders: StopRequests
     /// The longest time that a leave may take.
     let leaveLimit: Duration
     let mode: ReplicationService.Mode

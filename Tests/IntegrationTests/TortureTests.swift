@@ -5,9 +5,9 @@ import Testing
 
 @Suite struct `What a torture tells of a writer's waits` {
     private let start = ContinuousClock.now
-    private func happening(_ fault: Torture.Fault, at: Int, lasting: Int) -> Torture.Happening {
+    private func happening(_ fault: Torture.Fault, at: Int, lasting: Int) -> Torture.InjectedFault {
         let begin = start + .milliseconds(at)
-        return Torture.Happening(fault: fault, start: begin, end: begin + .milliseconds(lasting))
+        return Torture.InjectedFault(fault: fault, start: begin, end: begin + .milliseconds(lasting))
     }
     private func wait(_ duration: Int, at: Int) -> TortureLoad.Wait {
         TortureLoad.Wait(start: start + .milliseconds(at), duration: .milliseconds(duration))

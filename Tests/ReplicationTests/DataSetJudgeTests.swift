@@ -235,7 +235,7 @@ import Testing
     init() {
         let queue = RefreshQueue(path: nil, logger: Self.logger)
         verification = Verification(queue) { 0 }
-        keys = MissingKeys(queue, scrubbing: ScrubRecord(), verification: verification, logger: Self.logger)
+        keys = MissingKeys(queue, verifierRecord: VerifierRecord(), verification: verification, logger: Self.logger)
     }
 
     @Test mutating func `are searched for once, and come back unless the search ends without them`() {

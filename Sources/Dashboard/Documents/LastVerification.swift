@@ -25,7 +25,7 @@ struct LastVerification: Encodable, Equatable {
     private(set) var message: String
 
     init(_ status: ReplicationStatus) {
-        let (asked, own) = (status.verification, status.scrub?.finished)
+        let (asked, own) = (status.verification, status.verifier?.finished)
         switch (asked, own) {
         case (let asked?, _) where asked.finishedAt == nil: self.init(running: asked)
         case (let asked?, let own?) where (asked.finishedAt ?? 0) < own.at: self.init(own)
@@ -54,7 +54,7 @@ struct LastVerification: Encodable, Equatable {
             case .stopped: .stopped
             case .idle, .waiting, .comparing, .mending, .done: .completed
             }
-        finishedAt = pass.finishedAt.map(SyncDocuments.time)
+        finishedAt = pass.finishedAt.map(LegacyDocuments.time)
         (keys, found, leftOutByPolicy) = (pass.progress.keys, pass.found, pass.progress.leftOut)
         switch status {
         case .failed: message = pass.failure ?? "both sides could not be compared"
@@ -72,7 +72,7 @@ struct LastVerification: Encodable, Equatable {
     /// A pass that the task made by itself. It reads the differing keys at the source while the next pass goes on.
     private init(_ pass: FinishedPass) {
         status = .completed
-        finishedAt = SyncDocuments.time(pass.at)
+        finishedAt = LegacyDocuments.time(pass.at)
         (keys, found, leftOutByPolicy) = (pass.progress.keys, pass.found, pass.progress.leftOut)
         message =
             found == 0

@@ -130,7 +130,7 @@ extension StatusDocument {
             sourceKeys: counters.sourceKeys, targetKeys: counters.targetKeys,
             sourceRoundTripMilliseconds: counters.sourceRoundTrip?.roundedMilliseconds,
             targetRoundTripMilliseconds: counters.targetRoundTrip?.roundedMilliseconds,
-            refreshes: status.refreshes.map(Refreshes.init), verify: status.scrub.map(Verify.init),
+            refreshes: status.refreshes.map(Refreshes.init), verify: status.verifier.map(Verify.init),
             verification: status.verification.map { VerificationDocument($0) })
     }
 }
@@ -153,7 +153,7 @@ extension StatusDocument.Refreshes {
 }
 
 extension StatusDocument.Verify {
-    fileprivate init(_ figures: ScrubFigures) {
+    fileprivate init(_ figures: VerifierFigures) {
         self.init(
             passes: figures.passes, keys: figures.progress.keys, expectedKeys: figures.progress.expectedKeys,
             lastPassSeconds: figures.lastPass?.roundedUpToTenths, secondsLeft: figures.timeLeft?.roundedUpToTenths,

@@ -3,7 +3,7 @@ package enum RefreshOrigin: UInt8, Sendable, CaseIterable {
     /// A record, or the target's reply to it, shows that the key may differ.
     case stream = 0
     /// A comparison of both sides found a difference.
-    case scrub = 1
+    case verification = 1
     /// An operator requested it.
     case demand = 2
     /// A stream that consumers read without a record. At a leave or a cut-over such streams are read before all other keys,

@@ -82,7 +82,7 @@ package final class TaskDemands: Sendable {
         keysPerSecond: Int
     ) throws(Refusal) -> (figures: Verification.Figures, isJoined: Bool) {
         guard let verifying else { throw noRefreshes }
-        guard settings.scrub != nil else {
+        guard settings.verifier != nil else {
             throw Refusal(code: .impossible, description: "both sides are compared where the target is one server only")
         }
         tryAgain(queue)

@@ -33,7 +33,7 @@ package final class Verification: Sendable {
         package var number = 0
         package var phase = Phase.idle
         package var keysPerSecond = 0
-        package var progress = Scrub.Progress(keys: 0, expectedKeys: 0)
+        package var progress = Verifier.Progress(keys: 0, expectedKeys: 0)
         /// The number of keys that were different.
         package var found = 0
         /// The different keys that only the target has, in a database to which others write as well. They stay.
@@ -163,9 +163,9 @@ package final class Verification: Sendable {
         }
     }
 
-    func noteProgress(_ progress: Scrub.Progress) { state.withLock { $0.figures.progress = progress } }
+    func noteProgress(_ progress: Verifier.Progress) { state.withLock { $0.figures.progress = progress } }
 
-    func found(_ fate: ScrubRecord.Fate) {
+    func found(_ fate: VerifierRecord.Fate) {
         state.withLock { state in
             state.figures.found += 1
             switch fate {
@@ -189,7 +189,7 @@ package final class Verification: Sendable {
     }
 
     /// Reports that the pass was interrupted. It is made again in the next session or a little later.
-    func interrupted(_ failure: Scrub.Failure?) {
+    func interrupted(_ failure: Verifier.Failure?) {
         state.withLock { state in
             state.stop = nil
             guard state.figures.phase == .comparing else { return }
@@ -199,7 +199,7 @@ package final class Verification: Sendable {
     }
 
     /// Ends the pass because both sides cannot be compared until an operator does something about it.
-    func failed(_ failure: Scrub.Failure) {
+    func failed(_ failure: Verifier.Failure) {
         state.withLock { state in
             state.stop = nil
             guard state.figures.phase == .comparing else { return }

@@ -31,7 +31,7 @@ struct MissingKeys {
     }
 
     private let refreshes: RefreshQueue
-    private let scrubbing: ScrubRecord?
+    private let verifierRecord: VerifierRecord?
     private let verification: Verification?
     private let logger: Logger
     /// The figures of the comparison when keys were first counted as missing.
@@ -39,10 +39,10 @@ struct MissingKeys {
     private var search: Search?
 
     /// - Parameters:
-    ///   - scrubbing: `nil` if both sides are not compared.
+    ///   - verifierRecord: `nil` if both sides are not compared.
     ///   - verification: `nil` if both sides cannot be compared.
-    init(_ refreshes: RefreshQueue, scrubbing: ScrubRecord?, verification: Verification?, logger: Logger) {
-        (self.refreshes, self.scrubbing, self.verification) = (refreshes, scrubbing, verification)
+    init(_ refreshes: RefreshQueue, verifierRecord: VerifierRecord?, verification: Verification?, logger: Logger) {
+        (self.refreshes, self.verifierRecord, self.verification) = (refreshes, verifierRecord, verification)
         self.logger = logger
     }
 
@@ -53,7 +53,7 @@ struct MissingKeys {
     }
 
     private var isCompared: Bool {
-        guard let figures = scrubbing?.figures, figures.obstacle == nil, let pass = figures.lastPass else {
+        guard let figures = verifierRecord?.figures, figures.obstacle == nil, let pass = figures.lastPass else {
             return false
         }
         return pass <= Self.longestPass
@@ -61,7 +61,7 @@ struct MissingKeys {
 
     /// Whether all keys of the source were found at the target since some were counted as missing.
     var areNone: Bool {
-        guard let before, let figures = scrubbing?.figures, isCompared, refreshes.figures.waiting == 0 else {
+        guard let before, let figures = verifierRecord?.figures, isCompared, refreshes.figures.waiting == 0 else {
             return false
         }
         return figures.passes >= before.passes + Self.passes && figures.unplaced == before.unplaced
@@ -77,7 +77,7 @@ struct MissingKeys {
     /// - Returns: `false` if keys were counted as missing before.
     private mutating func noteFigures() -> Bool {
         guard before == nil else { return false }
-        let figures = scrubbing?.figures
+        let figures = verifierRecord?.figures
         before = (figures?.passes ?? 0, figures?.unplaced ?? 0)
         return true
     }

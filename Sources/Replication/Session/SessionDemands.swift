@@ -29,10 +29,11 @@ final class SessionDemands {
             while !Task.isCancelled {
                 task.demands.learn(await flows.placement(), wake: wake)
                 // Keys that are still to be removed would be found to differ.
-                if let scrub = task.settings.scrub, !sideTasks.isRunning(.reconciliation) {
+                if let verifier = task.settings.verifier, !sideTasks.isRunning(.reconciliation) {
                     let removable = target.hasOtherTasks ? [] : own()
                     await pass(
-                        ScrubPass(task, scrub, queue, flows, removable: removable, origin: .demand), verification)
+                        VerificationPass(task, verifier, queue, flows, removable: removable, origin: .demand),
+                        verification)
                 }
                 try? await Task.sleep(for: Self.pause)
             }
@@ -41,7 +42,7 @@ final class SessionDemands {
     }
 
     /// Compares both sides if an operator has asked for it.
-    private func pass(_ pass: ScrubPass, _ verification: Verification) async {
+    private func pass(_ pass: VerificationPass, _ verification: Verification) async {
         let stop = PassStop()
         guard let order = verification.take(stop: { stop.request() }) else { return }
         let rate = order.keysPerSecond
@@ -49,8 +50,8 @@ final class SessionDemands {
             level: order.isTriedAgain ? .debug : .notice, "comparing both sides at \(rate) keys a second, as asked",
             metadata: ["phase": "stable"])
         // This call owns the task and waits for its end.
-        let work = Task { () -> Result<Void, Scrub.Failure> in
-            do throws(Scrub.Failure) {
+        let work = Task { () -> Result<Void, Verifier.Failure> in
+            do throws(Verifier.Failure) {
                 return .success(
                     try await pass.run(
                         keysPerSecond: rate, onFinding: { verification.found($0) },

@@ -56,7 +56,7 @@ final class SessionLeaving {
         guard let master = scope.source.master, scope.sync.hasBegun || !scope.flows.isEmpty else {
             return await leaveBeforeSync(isFinal: plan.isFinal)
         }
-        let departure = Departure(logger: logger)
+        let departure = LeaveLog(logger: logger)
         logger.notice("leaving: \(reason)", metadata: ["phase": "leaving", "event": "leaving"])
         // 2. Acknowledgements stop.
         await master.stopAcknowledging()
@@ -115,7 +115,7 @@ final class SessionLeaving {
         }
     }
 
-    private func drain(_ master: MasterSession, _ plan: Plan, _ departure: Departure) async {
+    private func drain(_ master: MasterSession, _ plan: Plan, _ departure: LeaveLog) async {
         guard plan.applies else {
             for flow in await master.flows { await flow.discard() }
             return
@@ -130,7 +130,7 @@ final class SessionLeaving {
             && !scope.leaveRequest.isWithoutDrain && settings.drain > .zero && scope.task.demands.hasStreams
     }
 
-    private func report(fetched: Int, _ departure: Departure) {
+    private func report(fetched: Int, _ departure: LeaveLog) {
         let rest = scope.task.demands.unfetchedStreams
         departure.log(
             rest == 0
@@ -140,7 +140,7 @@ final class SessionLeaving {
     }
 
     private func report(
-        _ ends: [MasterSession.FlowDeparture], drained: Set<FlowID>, applies: Bool, _ departure: Departure
+        _ ends: [MasterSession.FlowDeparture], drained: Set<FlowID>, applies: Bool, _ departure: LeaveLog
     ) {
         for end in ends {
             let progress = scope.flows.progress[end.flow.index]
@@ -167,7 +167,7 @@ final class SessionLeaving {
         await checkpoint.storeLast(isExact: isExact)
     }
 
-    private func restoreExactTTLs(of drained: Set<FlowID>, _ departure: Departure) async {
+    private func restoreExactTTLs(of drained: Set<FlowID>, _ departure: LeaveLog) async {
         let limit = scope.leaveRequest.isHurried ? Duration.seconds(1) : ReplicatorSettings.restoreLimit
         // The extra time is for ending the target's import mode.
         await within(limit + .seconds(2)) { [ttls] in await ttls.restoreExact(of: drained, departure, within: limit) }

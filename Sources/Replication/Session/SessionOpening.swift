@@ -304,8 +304,8 @@ final class SessionOpening {
                 judge: DataSetJudge(note: scope.sync.isFullSync ? nil : note ?? DataSetNote(), callsBefore: calls),
                 missingKeys: task.refreshes.map {
                     MissingKeys(
-                        $0, scrubbing: settings.scrub == nil ? nil : task.scrubbing,
-                        verification: settings.scrub == nil ? nil : task.demands.verificationAtWork, logger: logger)
+                        $0, verifierRecord: settings.verifier == nil ? nil : task.verifierRecord,
+                        verification: settings.verifier == nil ? nil : task.demands.verificationAtWork, logger: logger)
                 },
                 logger: logger, onDifference: { [events = scope.events] in events.report(.dataReplaced($0)) }))
     }

@@ -41,7 +41,7 @@ final class SessionRefresh {
             socketStore: task.settings.socketStore)
         let pieces = ValueReader(
             settings: task.settings.source, replicationID: replicationID, flowCount: flows.appliers.count,
-            socketStore: task.settings.socketStore, socketName: KeptSocketName.pieces)
+            socketStore: task.settings.socketStore, socketName: StoredSocketName.pieces)
         let largeValues = LargeValues(task, flows: flows, queue: queue, reader: pieces) { [self] request, size in
             await readAtOnce(request, size, queue, reader)
         }

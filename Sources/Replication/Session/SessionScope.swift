@@ -20,7 +20,7 @@ struct SessionScope {
     let source: SessionSource
     let dataSets: DataSetComparison
     let refreshes: SessionRefresh
-    let scrub: SessionScrub
+    let verifier: SessionVerifier
     let demands: SessionDemands
     let streams: SessionStreams
     let retry: TargetRetry
@@ -32,7 +32,7 @@ struct SessionScope {
         flows = SessionFlows(logger: task.logger)
         source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks, counters: task.counters)
         refreshes = SessionRefresh(task, flows: flows, sideTasks: sideTasks)
-        scrub = SessionScrub(task, flows: flows, target: target, sideTasks: sideTasks)
+        verifier = SessionVerifier(task, flows: flows, target: target, sideTasks: sideTasks)
         demands = SessionDemands(task, flows: flows, target: target, sideTasks: sideTasks)
         streams = SessionStreams(task, flows: flows, sideTasks: sideTasks)
         dataSets = DataSetComparison(checkpointStore: task.checkpointStore, control: control)
@@ -53,7 +53,7 @@ struct SessionScope {
         status.session = history.sessions
         status.counters = task.counters.values
         status.refreshes = task.refreshes?.figures
-        if task.settings.verifiesPerSecond > 0 { status.scrub = task.scrubbing.figures }
+        if task.settings.verifiesPerSecond > 0 { status.verifier = task.verifierRecord.figures }
         let verification = task.demands.verification
         if verification.number > 0 { status.verification = verification }
         if sync.phase == .connecting { status.detail = sync.step.place }
@@ -65,7 +65,7 @@ struct SessionScope {
     /// - Parameter own: the databases whose keys all belong to the task.
     func startRefreshing(own: @escaping @SessionActor @Sendable () -> Set<UInt32>) {
         refreshes.start()
-        scrub.start(own: own)
+        verifier.start(own: own)
         demands.start(own: own) { [refreshes] in refreshes.wake() }
         streams.start()
     }

@@ -71,7 +71,7 @@ final class SessionTTLs {
     /// Gives keys the source's exact deadlines, and ends the import mode.
     ///
     /// - Parameter drained: the flows that have applied everything.
-    func restoreExact(of drained: Set<FlowID>, _ departure: Departure, within limit: Duration) async {
+    func restoreExact(of drained: Set<FlowID>, _ departure: LeaveLog, within limit: Duration) async {
         let flows = scope.flows.appliers.map(\.flow)
         if !isInImportMode {
             for flow in flows where !drained.contains(flow) {

@@ -14,7 +14,7 @@ final class SideTasks {
         /// Reads keys at the source whose records do not say enough.
         case refresh
         /// Compares both sides over and over.
-        case scrub
+        case verification
         /// Carries out what an operator asks for.
         case demands
         /// Walks the source's streams to find those that have consumer groups.

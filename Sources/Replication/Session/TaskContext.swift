@@ -17,7 +17,7 @@ struct TaskContext: Sendable {
     let positions = LivePositions()
     /// `nil` if no keys are read at the source beside the stream.
     let refreshes: RefreshQueue?
-    let scrubbing = ScrubRecord()
+    let verifierRecord = VerifierRecord()
     let demands: TaskDemands
 
     /// - Parameter settings: without the owner record of the target's connections, which the initializer adds for this

@@ -15,10 +15,10 @@ final class UnplacedFindings {
     private nonisolated static let most = 10_000
 
     private let task: TaskContext
-    private let onPlaced: @Sendable (Scrub.Finding, FlowID) -> Void
+    private let onPlaced: @Sendable (Verifier.Finding, FlowID) -> Void
     private let onUnplaced: @Sendable () -> Void
     private let reader: ValueReader?
-    private let waiting = Lock<[Scrub.Finding]>([])
+    private let waiting = Lock<[Verifier.Finding]>([])
     private var placement: KeyPlacement
     private var isForbidden = false
 
@@ -27,17 +27,17 @@ final class UnplacedFindings {
     ///   - onUnplaced: called for a finding whose shard the source does not report, or for which there is no room.
     init(
         _ placement: KeyPlacement, _ task: TaskContext, _ flows: SessionFlows,
-        onPlaced: @escaping @Sendable (Scrub.Finding, FlowID) -> Void, onUnplaced: @escaping @Sendable () -> Void
+        onPlaced: @escaping @Sendable (Verifier.Finding, FlowID) -> Void, onUnplaced: @escaping @Sendable () -> Void
     ) {
         (self.placement, self.task, self.onPlaced, self.onUnplaced) = (placement, task, onPlaced, onUnplaced)
         reader = flows.replicationID.map {
             ValueReader(
                 settings: task.settings.source, replicationID: $0, flowCount: flows.appliers.count,
-                socketStore: task.settings.socketStore, socketName: KeptSocketName.placement)
+                socketStore: task.settings.socketStore, socketName: StoredSocketName.placement)
         }
     }
 
-    nonisolated func add(_ finding: Scrub.Finding) {
+    nonisolated func add(_ finding: Verifier.Finding) {
         let isKept = waiting.withLock { waiting in
             guard waiting.count < Self.most else { return false }
             waiting.append(finding)
@@ -73,7 +73,7 @@ final class UnplacedFindings {
         }
     }
 
-    private func flow(of finding: Scrub.Finding) async -> FlowID? {
+    private func flow(of finding: Verifier.Finding) async -> FlowID? {
         let key = finding.key.key
         if let flow = placement.flow(of: key) { return flow }
         guard let reader, !Task.isCancelled else { return nil }

@@ -36,7 +36,7 @@ struct CutoverAftermath {
 
     /// The faults of the two servers at this moment.
     func faults() async -> [String] {
-        await CutoverMoment(task, request).servers().filter { $0.level == .fail }.map(\.message)
+        await CutoverReadiness(task, request).servers().filter { $0.level == .fail }.map(\.message)
     }
 }
 

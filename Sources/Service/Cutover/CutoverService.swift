@@ -43,7 +43,7 @@ package struct CutoverService: Sendable {
     private let request: Request
     private let directory: RuntimeDirectory
     private let say: @Sendable (String) -> Void
-    private let turn = PointOfNoReturn()
+    private let turn = CutoverProgress()
 
     /// - Parameter say: called with each line for the operator.
     package init(
@@ -103,7 +103,7 @@ package struct CutoverService: Sendable {
 
     /// - Throws: `CancellationError`, because the findings of an interrupted preflight say nothing.
     private func look(at task: CutoverTask) async throws -> PreflightReport {
-        let findings = await CutoverMoment(task, request).findings()
+        let findings = await CutoverReadiness(task, request).findings()
         try Task.checkCancellation()
         return PreflightReport(findings: findings)
     }
@@ -158,7 +158,7 @@ package struct CutoverService: Sendable {
             try await pause.begin(for: request.pauseLimit)
             say("writers at \(task.source) are paused, for \(request.pauseLimit.components.seconds) s at most")
         }
-        let arrival = CutoverArrival(task: task, source: pause, deadline: deadline - reserve)
+        let arrival = CutoverCatchUp(task: task, source: pause, deadline: deadline - reserve)
         let records = try await request.pauses ? arrival.waitWhilePaused() : arrival.waitForQuiet()
         say("all \(task.flows) flows have applied what the source has journaled (\(records) records were missing)")
         // 5. Fetch what the journal does not say, now that writers wait and every record is applied.
@@ -180,7 +180,7 @@ package struct CutoverService: Sendable {
                 .notDone, advice: "--pause-limit allows more time")
         }
         // The clock may not show that the machine was suspended, but the source's position does.
-        _ = try await CutoverArrival(task: task, source: pause, deadline: .now + reserve).waitWhilePaused()
+        _ = try await CutoverCatchUp(task: task, source: pause, deadline: .now + reserve).waitWhilePaused()
     }
 
     /// The part of `pauseLimit` that is kept for the time from the last check to the renewed pause.

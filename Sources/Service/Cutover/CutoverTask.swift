@@ -17,12 +17,12 @@ struct CutoverTask: Sendable {
     let folder: String
     /// The task's unit; `nil` if systemd did not start the task.
     let unit: String?
-    let questions: TaskQuestions
+    let questions: AsyncControlClient
 
     /// - Throws: `DemandFailure`, `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
     init(_ request: CutoverService.Request, in directory: RuntimeDirectory) async throws {
         name = request.task
-        questions = try TaskQuestions(task: request.task, in: directory)
+        questions = try AsyncControlClient(task: request.task, in: directory)
         folder = questions.socket.folder
         status = try await questions.ask { try $0.status().status }
         unit = Self.unit(of: status.pid)

@@ -31,14 +31,14 @@ package struct TaskRefresh: Sendable {
         }
     }
 
-    private let questions: TaskQuestions
+    private let questions: AsyncControlClient
     private let keysPerSecond: Int
 
     /// - Throws: `DemandFailure`
     package init(
         task: String, keysPerSecond: Int = usualKeysPerSecond, in directory: RuntimeDirectory = RuntimeDirectory()
     ) throws(DemandFailure) {
-        questions = try TaskQuestions(task: task, in: directory)
+        questions = try AsyncControlClient(task: task, in: directory)
         self.keysPerSecond = keysPerSecond
     }
 

@@ -6,17 +6,17 @@ package struct TaskVerification: Sendable {
     package static let usualKeysPerSecond = 5000
     private static let pause = Duration.milliseconds(100)
 
-    private let questions: TaskQuestions
+    private let questions: AsyncControlClient
     private let keysPerSecond: Int
 
     /// - Throws: `DemandFailure`
     package init(
         task: String, keysPerSecond: Int = usualKeysPerSecond, in directory: RuntimeDirectory = RuntimeDirectory()
     ) throws(DemandFailure) {
-        self.init(try TaskQuestions(task: task, in: directory), keysPerSecond: keysPerSecond)
+        self.init(try AsyncControlClient(task: task, in: directory), keysPerSecond: keysPerSecond)
     }
 
-    init(_ questions: TaskQuestions, keysPerSecond: Int = usualKeysPerSecond) {
+    init(_ questions: AsyncControlClient, keysPerSecond: Int = usualKeysPerSecond) {
         self.questions = questions
         self.keysPerSecond = keysPerSecond
     }

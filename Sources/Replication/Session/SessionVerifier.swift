@@ -2,9 +2,9 @@ import Dragonfly
 import Link
 import Logging
 
-/// Compares both sides over and over while the session is stable. Keys that differ are read at the source (`Scrub`).
+/// Compares both sides over and over while the session is stable. Keys that differ are read at the source (`Verifier`).
 @SessionActor
-final class SessionScrub {
+final class SessionVerifier {
     private static let pauseBetweenPasses = Duration.seconds(1)
     private static let failurePause = Duration.seconds(10)
 
@@ -23,21 +23,23 @@ final class SessionScrub {
     /// - Parameter own: the databases whose keys all belong to the task.
     func start(own: @escaping @SessionActor @Sendable () -> Set<UInt32>) {
         let rate = task.settings.verifiesPerSecond
-        guard let scrub = task.settings.scrub, let queue = task.refreshes, rate > 0 else { return }
-        sideTasks.start(.scrub) { [self] in
+        guard let verifier = task.settings.verifier, let queue = task.refreshes, rate > 0 else { return }
+        sideTasks.start(.verification) { [self] in
             while !Task.isCancelled {
                 // Keys that are still to be removed would be found to differ.
                 guard !sideTasks.isRunning(.reconciliation) else {
                     try? await Task.sleep(for: Self.pauseBetweenPasses)
                     continue
                 }
-                do throws(Scrub.Failure) {
+                do throws(Verifier.Failure) {
                     let removable = target.hasOtherTasks ? [] : own()
-                    try await pass(ScrubPass(task, scrub, queue, flows, removable: removable, origin: .scrub), at: rate)
+                    try await pass(
+                        VerificationPass(task, verifier, queue, flows, removable: removable, origin: .verification),
+                        at: rate)
                     try? await Task.sleep(for: Self.pauseBetweenPasses)
                 } catch {
                     if Task.isCancelled { return }
-                    task.scrubbing.failed(error)
+                    task.verifierRecord.failed(error)
                     guard error.isTransient else {
                         return task.incidents.reportOnce("both sides are no longer compared: \(error)", level: .warning)
                     }
@@ -48,8 +50,8 @@ final class SessionScrub {
         }
     }
 
-    private func pass(_ pass: ScrubPass, at rate: Int) async throws(Scrub.Failure) {
-        let record = task.scrubbing
+    private func pass(_ pass: VerificationPass, at rate: Int) async throws(Verifier.Failure) {
+        let record = task.verifierRecord
         record.passBegan()
         try await pass.run(
             keysPerSecond: rate, onFinding: { record.found($0) }, onProgress: { record.noteProgress($0) })
@@ -62,13 +64,13 @@ final class SessionScrub {
 }
 
 /// The figures of the comparisons, over all sessions.
-final class ScrubRecord: Sendable {
+final class VerifierRecord: Sendable {
     /// What happens with a key that was found to differ.
     enum Fate { case asked, foreign, unplaced, leftOut }
 
-    private let state = Lock((figures: ScrubFigures(), began: ContinuousClock.now, foundBefore: 0))
+    private let state = Lock((figures: VerifierFigures(), began: ContinuousClock.now, foundBefore: 0))
 
-    var figures: ScrubFigures { state.withLock { $0.figures } }
+    var figures: VerifierFigures { state.withLock { $0.figures } }
 
     func passBegan() {
         state.withLock {
@@ -79,7 +81,7 @@ final class ScrubRecord: Sendable {
         }
     }
 
-    func noteProgress(_ progress: Scrub.Progress) {
+    func noteProgress(_ progress: Verifier.Progress) {
         state.withLock {
             $0.figures.progress = progress
             let elapsed = $0.began.duration(to: .now)
@@ -88,7 +90,7 @@ final class ScrubRecord: Sendable {
         }
     }
 
-    func passEnded() -> ScrubFigures {
+    func passEnded() -> VerifierFigures {
         state.withLock {
             $0.figures.passes += 1
             $0.figures.lastPass = $0.began.duration(to: .now)
@@ -112,5 +114,5 @@ final class ScrubRecord: Sendable {
         }
     }
 
-    func failed(_ failure: Scrub.Failure) { state.withLock { $0.figures.obstacle = failure.description } }
+    func failed(_ failure: Verifier.Failure) { state.withLock { $0.figures.obstacle = failure.description } }
 }

@@ -2,7 +2,7 @@ import Dashboard
 
 /// The requests to leave, from signals and from the control socket, as a stream for the code that makes the task leave.
 /// They come one at a time, and those made before the task begins are kept.
-struct LeaveOrders: Sendable {
+struct StopRequests: Sendable {
     let stream: AsyncStream<TaskControl.Stop>
     private let continuation: AsyncStream<TaskControl.Stop>.Continuation
 

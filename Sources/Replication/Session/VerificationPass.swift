@@ -2,9 +2,9 @@ import Dragonfly
 
 /// One comparison of both sides. The keys that it finds to differ are read at the source.
 @SessionActor
-struct ScrubPass {
+struct VerificationPass {
     private let task: TaskContext
-    private let scrub: Scrub
+    private let verifier: Verifier
     private let queue: RefreshQueue
     private let flows: SessionFlows
     private let removable: Set<UInt32>
@@ -14,11 +14,11 @@ struct ScrubPass {
     ///   - removable: the databases in which a key is removed if only the target has it.
     ///   - origin: with `demand`, more keys are read per second while the findings wait.
     init(
-        _ task: TaskContext, _ scrub: Scrub, _ queue: RefreshQueue, _ flows: SessionFlows, removable: Set<UInt32>,
+        _ task: TaskContext, _ verifier: Verifier, _ queue: RefreshQueue, _ flows: SessionFlows, removable: Set<UInt32>,
         origin: RefreshOrigin
     ) {
         self.task = task
-        self.scrub = scrub
+        self.verifier = verifier
         self.queue = queue
         self.flows = flows
         self.removable = removable
@@ -26,21 +26,21 @@ struct ScrubPass {
     }
 
     func run(
-        keysPerSecond: Int, onFinding: @escaping @Sendable (ScrubRecord.Fate) -> Void,
-        onProgress: @escaping @Sendable (Scrub.Progress) -> Void
-    ) async throws(Scrub.Failure) {
+        keysPerSecond: Int, onFinding: @escaping @Sendable (VerifierRecord.Fate) -> Void,
+        onProgress: @escaping @Sendable (Verifier.Progress) -> Void
+    ) async throws(Verifier.Failure) {
         let placement = await flows.placement()
-        let ask: @Sendable (Scrub.Finding, FlowID) -> Void = { [queue, origin] finding, flow in
+        let ask: @Sendable (Verifier.Finding, FlowID) -> Void = { [queue, origin] finding, flow in
             let admission = queue.ask(RefreshRequest(finding.key, flow: flow, origin: origin))
             if origin == .demand { queue.hurry(by: keysPerSecond) }
             onFinding(admission == .noRoom ? .leftOut : .asked)
         }
         let unplaced = UnplacedFindings(
             placement, task, flows, onPlaced: ask, onUnplaced: { onFinding(.unplaced) })
-        do throws(Scrub.Failure) {
+        do throws(Verifier.Failure) {
             // Cancelled and awaited at the end of this scope.
             async let _ = unplaced.run()
-            try await scrub.pass(
+            try await verifier.pass(
                 keysPerSecond,
                 { [removable] finding in
                     guard !finding.isExtra || removable.contains(finding.key.database) else {

@@ -5,7 +5,7 @@ import Replication
 import Servers
 
 /// The preflight of a cut-over: checks whether the task, the source and the target are ready for it now.
-struct CutoverMoment {
+struct CutoverReadiness {
     private let task: CutoverTask
     private let request: CutoverService.Request
 
@@ -19,7 +19,7 @@ struct CutoverMoment {
     func servers() async -> [PreflightFinding] {
         var needs = CutoverPreflight.Needs()
         needs.pauses = request.pauses
-        needs.compares = request.check != .none || (request.verifies && task.settings.scrub != nil)
+        needs.compares = request.check != .none || (request.verifies && task.settings.verifier != nil)
         needs.flows = task.flows
         let pair = ServerPair(source: task.settings.source, target: task.settings.visitor("cutover"))
         return await CutoverPreflight(pair, needs: needs).run()

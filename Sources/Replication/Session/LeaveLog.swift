@@ -3,7 +3,7 @@ import Link
 import Logging
 
 /// The log of a leave. Each line has the time since the leave began.
-struct Departure {
+struct LeaveLog {
     let logger: Logger
     let start = ContinuousClock.now
 

@@ -4,7 +4,7 @@ import Redis
 import Replication
 import Servers
 
-extension Scrub {
+extension Verifier {
     /// The approximate number of commands that the comparison of one key takes at each side.
     private static let commandsPerKey = 3
     /// The keys of one page. It is small so that no server gets many commands at once.
@@ -45,7 +45,7 @@ extension Scrub {
     }
 }
 
-extension Scrub.Progress {
+extension Verifier.Progress {
     fileprivate init(_ progress: ComparisonProgress) {
         self.init(keys: progress.keys, expectedKeys: progress.expectedKeys, leftOut: progress.leftOut)
     }

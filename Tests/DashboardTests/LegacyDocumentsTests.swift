@@ -30,7 +30,7 @@ import Testing
     }
 
     @Test func `to /api/sync/summary`() throws {
-        let object = try object(SyncDocuments(report()).summary)
+        let object = try object(LegacyDocuments(report()).summary)
         #expect(object["stage"] as? String == "full_sync")
         #expect(object["stageUpdatedAt"] as? String == "2027-01-15T08:00:00Z")
         #expect(object["source"] as? [String: String] == ["type": "dragonfly", "addr": "a:1"])
@@ -49,7 +49,7 @@ import Testing
     }
 
     @Test func `to /api/sync/progress, in a full sync and after it`() throws {
-        var object = try object(SyncDocuments(report()).progress)
+        var object = try object(LegacyDocuments(report()).progress)
         #expect(object["phase"] as? String == "full_sync")
         #expect(object["percent"] as? Double == 0.25)
         #expect(object["sourceKeysEstimated"] as? Int == 312_000)
@@ -61,7 +61,7 @@ import Testing
         #expect(flows.first?["importedKeys"] as? Int == 78_000)
 
         object = try self.object(
-            SyncDocuments(
+            LegacyDocuments(
                 report { status in
                     status.phase = .stable
                     (status.flows[0].decodedLSN, status.flows[0].appliedLSN) = (LSN(105_600), LSN(105_550))
@@ -74,7 +74,7 @@ import Testing
     }
 
     @Test func `to /api/check/latest is the daemon's last comparison of both sides`() throws {
-        var object = try object(SyncDocuments(report()).check)
+        var object = try object(LegacyDocuments(report()).check)
         #expect(object["status"] as? String == "not_run")
         #expect(object["message"] as? String == "none has been made since the task was started")
         var asked = Verification.Figures()
@@ -83,10 +83,10 @@ import Testing
         func latest(_ asked: Verification.Figures?, _ own: FinishedPass? = nil) throws -> [String: Any] {
             let report = report { status in
                 status.verification = asked
-                status.scrub = ScrubFigures()
-                status.scrub?.finished = own
+                status.verifier = VerifierFigures()
+                status.verifier?.finished = own
             }
-            return try self.object(SyncDocuments(report).check)
+            return try self.object(LegacyDocuments(report).check)
         }
         object = try latest(asked)
         #expect(object["status"] as? String == "running")
@@ -119,23 +119,23 @@ import Testing
 
     @Test func `to /api/events`() throws {
         let report = report()
-        #expect((try object(SyncDocuments(report).events)["events"] as? [Any])?.isEmpty == true)
+        #expect((try object(LegacyDocuments(report).events)["events"] as? [Any])?.isEmpty == true)
         let logger = report.events.noting(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         logger.info("nobody's business")
         logger.notice("it begins", metadata: ["event": "fullSyncBegun"])
         logger.warning("a \"flow\" is lost", metadata: ["flow": "2"])
         logger.critical("it ends")
-        let events = try #require(object(SyncDocuments(report).events)["events"] as? [[String: String]])
+        let events = try #require(object(LegacyDocuments(report).events)["events"] as? [[String: String]])
         #expect(events.map { $0["type"] } == ["info", "warn", "error"])
         #expect(events.map { $0["message"] } == ["it begins", "a \"flow\" is lost", "it ends"])
         #expect(events.map { $0["event"] } == ["fullSyncBegun", nil, nil])
         #expect(events.map { $0["flow"] } == [nil, "2", nil])
         for _ in 0..<1000 { logger.notice("again") }
-        #expect((try object(SyncDocuments(report).events)["events"] as? [Any])?.count == 200)
+        #expect((try object(LegacyDocuments(report).events)["events"] as? [Any])?.count == 200)
     }
 
     @Test func `to /api/sync/progress before anything is known is zeros`() throws {
-        let object = try object(SyncDocuments(TaskReport(task: TaskDescription(name: "prod"))).progress)
+        let object = try object(LegacyDocuments(TaskReport(task: TaskDescription(name: "prod"))).progress)
         #expect(object["percent"] as? Double == 0)
         #expect(object["phase"] as? String == "handshake")
         #expect((object["flowStats"] as? [Any])?.isEmpty == true)

@@ -1,7 +1,7 @@
 import Base
 
 /// The stage of a cut-over, which decides what Ctrl-C can still undo.
-final class PointOfNoReturn: Sendable {
+final class CutoverProgress: Sendable {
     enum Stage: Equatable {
         /// Writers have not been paused.
         case untouched

@@ -1,5 +1,5 @@
 /// Compares both sides' keys with ordinary commands, continuously (`verify.keysPerSecond`) or when an operator requests it.
-package struct Scrub: Sendable {
+package struct Verifier: Sendable {
     /// A key that differed in repeated comparisons while nothing wrote to it.
     package struct Finding: Sendable {
         package var key: RefreshKey

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct `A cut-over that is interrupted` {
     @Test func `has nothing to lift before writers are paused, and pauses nobody then`() {
-        let turn = PointOfNoReturn()
+        let turn = CutoverProgress()
         #expect(!turn.isInterrupted)
         #expect(turn.interrupt() == .untouched)
         #expect(turn.isInterrupted)
@@ -14,14 +14,14 @@ import Testing
     }
 
     @Test func `has a pause to lift, and does not go on`() {
-        let turn = PointOfNoReturn()
+        let turn = CutoverProgress()
         #expect(turn.pause())
         #expect(turn.interrupt() == .paused)
         #expect(!turn.pass())
     }
 
     @Test func `goes on when the task has been asked to leave`() {
-        let turn = PointOfNoReturn()
+        let turn = CutoverProgress()
         #expect(turn.pause() && turn.pass())
         #expect(turn.interrupt() == .passed)
         #expect(!turn.isInterrupted)

@@ -6,7 +6,7 @@ import Replication
 
 /// The answers of df2redis v2.x, for clients that still read them: `/api/sync/summary`, `/api/sync/progress`,
 /// `/api/check/latest` and `/api/events`. Times are RFC 3339 in UTC, and unknown figures are zero.
-struct SyncDocuments {
+struct LegacyDocuments {
     private let report: TaskReport
     private let state: TaskState
     private let status: ReplicationStatus
@@ -120,7 +120,7 @@ struct SyncDocuments {
     }
 }
 
-extension SyncDocuments {
+extension LegacyDocuments {
     private struct Summary: Encodable {
         struct Source: Encodable {
             var type = "dragonfly"

@@ -1,9 +1,9 @@
 /// The comparisons since the process began.
-package struct ScrubFigures: Equatable, Sendable {
+package struct VerifierFigures: Equatable, Sendable {
     /// How many times every key has been compared.
     package var passes = 0
     /// The progress of the current pass.
-    package var progress = Scrub.Progress(keys: 0, expectedKeys: 0)
+    package var progress = Verifier.Progress(keys: 0, expectedKeys: 0)
     /// How long the last complete pass took; `nil` before the first.
     package var lastPass: Duration?
     /// How long the current pass will still take, if that is known.

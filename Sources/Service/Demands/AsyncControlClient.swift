@@ -2,7 +2,7 @@ import Dashboard
 import Dispatch
 
 /// Makes requests to a running task over its Unix socket without blocking a thread of Swift's cooperative pool.
-struct TaskQuestions: Sendable {
+struct AsyncControlClient: Sendable {
     let socket: ControlSocket
     private let queue = DispatchQueue(label: "df2redis.questions")
     private static let patience = Duration.seconds(3)

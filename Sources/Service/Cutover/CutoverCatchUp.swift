@@ -4,7 +4,7 @@ import Dragonfly
 import Replication
 
 /// Waits until the target has everything that the source has journaled.
-struct CutoverArrival {
+struct CutoverCatchUp {
     private static let pause = Duration.milliseconds(5)
 
     let task: CutoverTask
