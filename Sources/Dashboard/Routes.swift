@@ -18,6 +18,8 @@ struct Routes: Sendable {
     let access: Access
 
     private static let json = "application/json"
+    /// What scrapers and load balancers read, under whatever name they use. It names no key.
+    private static let forPrograms: Set<String> = ["/metrics", "/health"]
 
     /// Whether a request may have a body.
     var takesBodies: Bool { if case .control = access { true } else { false } }
@@ -37,7 +39,7 @@ struct Routes: Sendable {
             var response = refuse(.unauthorized, "this task's figures need the token of dashboard.token")
             response.headers[.wwwAuthenticate] = "Bearer realm=\"df2redis\""
             return response
-        case .open(let names) where !names.accepts(request.authority):
+        case .open(let names) where !Self.forPrograms.contains(path) && !names.accepts(request.authority):
             return refuse(
                 .misdirectedRequest,
                 "without a token this is served by address, as localhost and under the host's own name only: the name in Host could be anybody's (set dashboard.token to serve it under any name)"

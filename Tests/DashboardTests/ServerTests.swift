@@ -159,8 +159,8 @@ struct ServerScene {
             return String(try client.readAll().dropFirst("HTTP/1.1 ".count).prefix(3))
         }
         let open = try await ServerScene()
-        for path in ["/", "/api/status", "/health"] {
-            #expect(try await status(open, path, host: "rebound.example:7777") == "421")
+        for (path, refused) in [("/", "421"), ("/api/status", "421"), ("/health", "200"), ("/metrics", "200")] {
+            #expect(try await status(open, path, host: "rebound.example:7777") == refused)
             #expect(try await status(open, path, host: "127.0.0.1:7777") == "200")
         }
         await open.server.stop()
