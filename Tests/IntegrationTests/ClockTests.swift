@@ -5,8 +5,10 @@ import Testing
 import Wire
 
 /// A source whose clock is not ours: the times of its stream are its own.
-@Suite(.serialized) struct `A source with another clock` {
-    @Test(arguments: [5_000, -5_000] as [Int64]) func `is understood, and told`(_ skew: Int64) throws {
+@Suite(.serialized) struct `A source whose clock differs from ours` {
+    @Test(arguments: [5_000, -5_000] as [Int64]) func `keeps its TTLs at the target, and the skew is logged`(
+        _ skew: Int64
+    ) throws {
         let scene = try RedisScene(from: startedMaster(shards: 1) { $0.clockSkew = skew }, into: RedisServer())
         let (master, client) = (scene.master, try scene.client)
         func sourceTime() -> Int64 { Int64(Date().timeIntervalSince1970 * 1000) + skew }

@@ -124,7 +124,8 @@ extension RunAlone.`Faults of a cluster` {
     }
 
     @Test(.timeLimit(.minutes(10)))
-    func `every family is equal after kills, failovers, a crashed master and 300 slots moved under load`() async throws
+    func `values of every type are equal after kills, failovers, a crashed master and 300 slots moved under load`()
+        async throws
     {
         let seed = printedSeed()
         try await onThread {

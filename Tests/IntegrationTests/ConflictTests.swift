@@ -16,7 +16,10 @@ import Wire
         return blob.withUnsafeBytes { Array($0) }
     }
 
-    @Test(arguments: ["overwrite", "skip", "panic"]) func `a key made during the sync`(_ policy: String) throws {
+    @Test(arguments: ["overwrite", "skip", "panic"])
+    func `are handled as the conflict policy says, except for keys that the sync itself has made`(
+        _ policy: String
+    ) throws {
         let scene = try RedisScene(shards: 1, ["conflict": ["policy: \(policy)"]])
         let (master, client) = (scene.master, try scene.client)
         var faults = Faults()

@@ -52,7 +52,7 @@ import Wire
 
     private static let noCalls = Refusal("INFO COMMANDSTATS", reply: "NOPERM default has no ACL permissions")
 
-    @Test func `after a time as a replica that nobody has seen, a full sync follows`() throws {
+    @Test func `is synced in full if it was a replica between two runs of the task`() throws {
         let scene = try Scene()
         try scene.daemon.leave()
         scene.becomeReplicaOfAnotherAndGetWrites()
@@ -62,7 +62,7 @@ import Wire
     }
 
     /// A client's FLUSHALL, and then a DFLY LOAD ... APPEND.
-    @Test func `without calls that tell the keys do`() throws {
+    @Test func `is synced in full if its number of keys shows a load`() throws {
         let scene = try Scene()
         try scene.daemon.leave()
         scene.master.execute("FLUSHALL")
@@ -73,7 +73,7 @@ import Wire
     }
 
     /// Every loaded key is written to before anybody counts: there are as many on both sides, with other values.
-    @Test func `equal counts do not hide a load`() throws {
+    @Test func `is synced in full after a load even if both sides have equally many keys`() throws {
         let scene = try Scene()
         try scene.daemon.leave()
         scene.master.reload()
@@ -85,20 +85,22 @@ import Wire
         try scene.expectFullSync(because: "the source's journal has a FLUSHALL that no client has run")
     }
 
-    @Test(arguments: ["target", "file"]) func `a DEBUG RELOAD while it is followed`(_ store: String) throws {
+    @Test(arguments: ["target", "file"]) func `is synced in full after a DEBUG RELOAD while the task follows`(
+        _ store: String
+    ) throws {
         let scene = try Scene(store == "file" ? ["checkpoint": ["store: file"]] : [:])
         scene.master.reload()
         try scene.expectFullSync(because: "a full sync is needed")
     }
 
-    @Test func `a DFLY LOAD that keeps what was there`() throws {
+    @Test func `is synced in full after a DFLY LOAD that keeps existing keys`() throws {
         let scene = try Scene()
         scene.master.load(flushes: false) { for index in 0..<300 { scene.master.execute("SET loaded:\(index) v") } }
         try scene.expectFullSync(because: "the source holds at least 300 keys that its journal has not brought")
     }
 
     /// As after a command that the source has refused, and that has left a key without a record.
-    @Test func `a few keys that the target lacks are found, and read at the source`() throws {
+    @Test func `needs no full sync for a few missing keys, which are found by comparing and read`() throws {
         let scene = try Scene()
         for index in 0..<3 { try scene.client.command("DEL", "string:\(index)") }
         scene.master.load(flushes: false) {
@@ -120,7 +122,7 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    @Test func `a source that is loading is waited for`() throws {
+    @Test func `is waited for while it loads a data set`() throws {
         let scene = try Scene()
         try withExtendedLifetime(scene) {
             scene.master.load {
@@ -132,7 +134,7 @@ import Wire
         }
     }
 
-    @Test func `a client's FLUSHALL and new writes cause no full sync, nor do hot inserts and deletes`() throws {
+    @Test func `needs no full sync after flushes by clients and frequent inserts and deletes`() throws {
         let scene = try Scene()
         let deadline = ContinuousClock.now + .seconds(12)
         var round = 0
@@ -152,7 +154,7 @@ import Wire
     }
 
     /// What the source answers to INFO is not needed for it.
-    @Test func `a source that becomes a replica is left and waited for`() throws {
+    @Test func `is left when it becomes a replica, and is waited for`() throws {
         let scene = try Scene(["checkpoint": ["store: file"]]) { $0.refuse([Self.noCalls]) }
         scene.becomeReplicaOfAnother()
         // In the answer to an acknowledgement; or at the next handshake, where it was seen to be loading before.
@@ -163,7 +165,7 @@ import Wire
         try scene.expectFullSync(because: "the source has been a replica, and has loaded what its master had")
     }
 
-    @Test func `a user that may not ask is told once, and the source is followed`() throws {
+    @Test func `is followed with a warning if the user may not read INFO COMMANDSTATS`() throws {
         let scene = try Scene(["checkpoint": ["store: file"]]) {
             $0.refuse([Self.noCalls])
         }
