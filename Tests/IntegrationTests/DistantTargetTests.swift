@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    @Test func `that ends connections in a full sync, and refuses for a while, has everything once, and the newest`()
+    @Test func `has the newest data, applied once, despite broken connections and OOM during a full sync`()
         throws
     {
         let scene = try Scene(keys: 40_000)

@@ -12,7 +12,7 @@ import Wire
 
     private static let sources = DragonflyServer.isAvailable ? [false, true] : [false]
 
-    @Test(arguments: sources) func `A target that has stopped loses no key that the source keeps`(
+    @Test(arguments: sources) func `lose no key that the source keeps if the target is paused`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: 60)
@@ -24,7 +24,7 @@ import Wire
         try scene.expectEqual()
     }
 
-    @Test(arguments: sources) func `Nor does a slow one during a full sync that lasts longer than the guard window`(
+    @Test(arguments: sources) func `lose no key during a full sync that lasts longer than the guard window`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: max(2, Self.lag / 5))
@@ -49,7 +49,7 @@ import Wire
         try scene.expectEqual()
     }
 
-    @Test(arguments: sources) func `Nor does a daemon that is killed and goes on where it was`(_ isReal: Bool) throws {
+    @Test(arguments: sources) func `lose no key if the daemon is killed and resumes`(_ isReal: Bool) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: 60)
         defer { scene.stop() }
         try scene.follow()
@@ -64,7 +64,7 @@ import Wire
         try scene.expectEqual()
     }
 
-    @Test(arguments: sources) func `Nor does a restart, during which the source goes on putting off deadlines`(
+    @Test(arguments: sources) func `lose no key if the source extends deadlines during a restart`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: 60)
@@ -73,7 +73,7 @@ import Wire
         try scene.expectEqual()
     }
 
-    @Test(arguments: sources) func `Without a guard window TTLs are exact while level, and what is lost is told`(
+    @Test(arguments: sources) func `are exact without a guard window, and keys lost under lag are reported`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: 30, guardSeconds: 0)
@@ -94,7 +94,7 @@ import Wire
         #expect(try scene.redis.client().command("EXISTS", "extended:0") == .integer(0))
     }
 
-    @Test(arguments: sources) func `A TTL of a second is one, and the moment that a plain GETEX journals is none`(
+    @Test(arguments: sources) func `of one second are set, and the time that a plain GETEX journals is not`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: 60)
@@ -113,7 +113,7 @@ import Wire
         #expect(try target.command("PEXPIRETIME", "read") == .integer(-1))
     }
 
-    @Test func `A leave while the target hangs says that the TTLs are not the source's`() throws {
+    @Test func `are reported as later than the source's after a leave while the target hangs`() throws {
         let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
         defer { scene.stop() }
         try scene.follow()
@@ -127,7 +127,7 @@ import Wire
         #expect(!daemon.log.contains("TTLs are the source's"))
     }
 
-    @Test func `A leave while the source is away ends with the source's TTLs too`() throws {
+    @Test func `are the source's after a leave while the source is away`() throws {
         let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
         defer { scene.stop() }
         try scene.follow()
@@ -145,7 +145,7 @@ import Wire
     }
 
     @Test(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"), arguments: sources)
-    func `A Valkey in import mode has the source's TTLs all the time, and loses nothing either`(
+    func `are always the source's on a Valkey in import mode, which loses no key`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(
@@ -169,7 +169,7 @@ import Wire
     }
 
     @Test(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"), arguments: sources)
-    func `Nor is a key lost there during a restart, when it lives by its own clock for a while`(
+    func `lose no key on a Valkey that leaves import mode during a restart`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(
@@ -180,7 +180,7 @@ import Wire
     }
 
     @Test(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"))
-    func `A Valkey that refuses the import mode to this user is guarded as a Redis is`() throws {
+    func `are guarded as on a Redis if the user may not set a Valkey's import mode`() throws {
         let scene = try ExpiryScene(
             isReal: false, lag: Self.lag, guardSeconds: 60, binary: RedisServer.valkeyBinary)
         defer { scene.stop() }
@@ -193,7 +193,7 @@ import Wire
         try scene.expectEqual()
     }
 
-    @Test func `A migration ends with the source's TTLs`() throws {
+    @Test func `are the source's after a migration`() throws {
         let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
         defer { scene.stop() }
         try scene.life.begin()
