@@ -8,7 +8,7 @@ import Wire
     .serialized,
     .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
 struct `A real Dragonfly under load` {
-    @Test(arguments: [1, 2, 4]) func `source and target are equal at the end, key by key`(_ shards: Int) throws {
+    @Test(arguments: [1, 2, 4]) func `is equal to its target in the end, key by key`(_ shards: Int) throws {
         let master = try DragonflyServer(shards: shards)
         let redis = try RedisServer()
         defer {
@@ -56,8 +56,9 @@ struct `A real Dragonfly under load` {
     .serialized,
     .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
 struct `A real Dragonfly that is populated` {
-    @Test(arguments: [1, 2, 4]) func `while a full sync ends, nothing is missing in the end`(_ shards: Int) async throws
-    {
+    @Test(arguments: [1, 2, 4]) func `while a full sync ends has all its keys at the target afterwards`(
+        _ shards: Int
+    ) async throws {
         let master = try DragonflyServer(shards: shards)
         let redis = try RedisServer()
         defer {

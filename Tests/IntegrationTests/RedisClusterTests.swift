@@ -35,7 +35,7 @@ extension RunAlone.`A cluster of the laboratory` {
         }
     }
 
-    @Test func `is compared with a server by itself, key by key over all its nodes`() throws {
+    @Test func `is compared with a standalone server, key by key over all its nodes`() throws {
         let cluster = try RedisCluster()
         defer { cluster.stop() }
         let replicas = try cluster.masters().map { try cluster.replicas(of: $0).count }
@@ -59,7 +59,7 @@ extension RunAlone.`A cluster of the laboratory` {
         }
     }
 
-    @Test func `keeps its keys when slots move, and a key that was left on the wrong node is found`() throws {
+    @Test func `keeps its keys when slots move, and a key left on the wrong node is found`() throws {
         let cluster = try RedisCluster(replicas: 0)
         defer { cluster.stop() }
         try fill(cluster, "v")
@@ -85,7 +85,7 @@ extension RunAlone.`A cluster of the laboratory` {
     }
 
     @Test(arguments: RedisCluster.Failover.allCases)
-    func `a replica takes its master's place`(_ kind: RedisCluster.Failover) throws {
+    func `promotes a replica at a failover`(_ kind: RedisCluster.Failover) throws {
         let cluster = try RedisCluster()
         defer { cluster.stop() }
         try fill(cluster, "v")
@@ -97,7 +97,7 @@ extension RunAlone.`A cluster of the laboratory` {
     }
 
     @Test
-    func `a killed master is replaced by its replica, and comes back as one; a node is cut off from its clients alone`()
+    func `replaces a killed master by its replica, and can cut a node off from its clients only`()
         throws
     {
         let cluster = try RedisCluster(usesProxies: true)

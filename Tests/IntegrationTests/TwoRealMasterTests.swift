@@ -140,7 +140,7 @@ extension RunAlone.`Two real Dragonflies and one target` {
     }
 
     @Test(arguments: Layout.allCases)
-    func `leave each other's keys alone, key by key, at a full sync, a kill and FLUSHALLs`(_ layout: Layout) throws {
+    func `keep their keys apart at a full sync, a kill and FLUSHALLs`(_ layout: Layout) throws {
         let scene = try Scene(layout)
         // The second full sync comes after the first one, while both masters are written to.
         try scene.write([0, 1]) {
