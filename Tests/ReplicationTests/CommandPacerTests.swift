@@ -40,7 +40,7 @@ import Testing
         #expect(Double(sent) >= passed * Double(rate) * 0.99 - 1)
     }
 
-    @Test func `does not save up what was not used for more than a tenth of a second`() {
+    @Test func `saves up unused capacity for at most a tenth of a second`() {
         let pacer = pacer(1000)
         clock.move(by: .seconds(3600))
         var sent = 0
