@@ -93,7 +93,7 @@ import Testing
     @Test func `shows the progress of a full sync in dark mode`() throws {
         let scene = try Scene(["advanced": ["qps: 2000"]], isDark: true)
         for number in 0..<20_000 { scene.master.execute("SET key:\(number) value") }
-        // The daemon has connected to a source without keys, or with some: another one is in the middle of its full sync.
+        // The first daemon may have found a source without keys: a second one makes a full sync of all of them.
         try scene.daemon.leave()
         let target = try RedisServer()
         defer { target.stop() }

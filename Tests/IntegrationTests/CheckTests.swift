@@ -95,7 +95,7 @@ import Wire
         let json = try scene.check("--json")
         #expect(json.output.contains(#""leftOut":{"MBbloom--":1},"leftOutDatabases":{"3":1,"99":1}"#), "\(json)")
 
-        // Where the policy is to stop, nothing is left out.
+        // With policy stop nothing is left out.
         let strict = try Scene(source: master.port, target: target.port, ofTarget: ["database: {3: skip, 99: skip}"])
         let differing = try strict.check("--settle", "0.1")
         #expect(differing.code == 1, "\(differing)")
@@ -181,7 +181,7 @@ import Wire
             target.stop()
         }
         let scene = try Scene(source: source.port, target: target.port)
-        // In the place of the new file, so that root cannot create one either.
+        // A folder in place of the new file, so that even root cannot create the file.
         mkdir(scene.folder.file("lab.check.jsonl.new"), 0o700)
         for port in [source.port, target.port] { try RESPClient(port: port).command("SET", "a", "1") }
         let equal = try scene.check()

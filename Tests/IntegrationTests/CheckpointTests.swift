@@ -36,7 +36,7 @@ import Wire
         scene.master.execute("RPUSH list " + (0..<40).map { "\($0)" }.joined(separator: " "))
         try scene.waitUntilEqual()
         try scene.client.command("CONFIG", "SET", "maxmemory", "1")
-        // A script of ours, which needs memory only inside, and what must not be done twice.
+        // Our own script, which needs memory only inside, and a command that must not be repeated.
         for _ in 0..<20 {
             scene.master.execute("LPOP list")
             scene.master.execute("INCRBYFLOAT float 1.5")
@@ -197,7 +197,7 @@ import Wire
             try daemon.wait(forLine: "stable: following")
             #expect(scene.master.fullSyncs == round)
             if round == 2 { try daemon.wait(forLine: "reconciled:") }
-            // A lost session goes on: only a start is one from the beginning.
+            // A lost session is resumed: only a new start begins with a full sync.
             scene.master.endSessions()
             try daemon.wait(forLine: "resuming at the checkpoint")
             scene.master.execute("DEL goes")

@@ -87,7 +87,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
             if wasOrderly { try scene.daemon.leave() } else { scene.daemon.process.kill() }
         }
         try scene.start()
-        // After an orderly end no slot says what it has of the records since then.
+        // After an orderly end no mark says which of the records since then a slot has.
         try scene.daemon.wait(forLine: wasOrderly ? "came back without a flush" : "came back without writes")
         for index in 0..<300 { scene.master.execute("INCR n:\(index)") }
         try scene.waitUntilEqual()
@@ -112,7 +112,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
             switch loss {
             case .end: try scene.daemon.leave()
             case .outage:
-                // Until well after the failover.
+                // Long enough to cover the failover.
                 scene.master.refuse(Refusal.loading(times: 20))
                 scene.master.endSessions()
                 try scene.daemon.wait(forLine: "event=left")
@@ -126,7 +126,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
             }
         }
         if loss != .outage { try scene.start() }
-        // The other masters have what came since, and nothing there says which records it was.
+        // The other masters have the later records, and nothing says which of them.
         try scene.daemon.wait(forLine: "that the node with the checkpoint has come back without", timeout: .seconds(60))
         count()
         try scene.waitUntilEqual()
@@ -150,7 +150,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
         let scene = try Scene()
         let node = try scene.other()
         let key = try scene.key(at: node)
-        // Each flow has a mark there from before.
+        // Each flow has an older mark on the node.
         for index in 0..<300 { scene.master.execute("SET before:\(index) v") }
         try scene.waitUntilEqual()
         try scene.replace(node) {

@@ -44,7 +44,7 @@ extension RunAlone.`A task into a cluster` {
         #expect(scene.master.violations == [])
     }
 
-    /// As managed services allow it: without RESTORE no value can be copied from slot to slot.
+    /// Managed services may forbid RESTORE, without which no value can be copied from slot to slot.
     @Test func `reads keys of multi-slot commands at the source if its user may not use RESTORE`() throws {
         let scene = try ClusterScene(
             into: RedisCluster(replicas: 0), ["target": ["type: cluster", "username: app", "password: secret"]])
@@ -194,7 +194,7 @@ extension RunAlone.`A task into a cluster` {
         try daemon.leave()
         try waitUntilEqual(timeout: .seconds(20)) {
             try ServerComparison(source: scene.source, target: scene.cluster).differences.filter { difference in
-                // A key that is about to fall due within a restart is given some time.
+                // Keys that are due within the time of a restart get a later deadline at a leave.
                 if case .expiry = difference.kind { !difference.key.starts(with: Array("near:".utf8)) } else { true }
             }
         }
@@ -341,7 +341,7 @@ extension RunAlone.`A task into a cluster` {
         }
         let daemon = try scene.start(sections: ["target": ["silentSeconds: 3"]])
         try daemon.wait(forLine: "stable: following")
-        // A connection to each node.
+        // Enough keys to open a connection to each node.
         for number in 0..<300 { scene.master.execute("SET before:\(number) v") }
         try scene.waitUntilEqual()
         let silent = scene.cluster.nodes[2]

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// What the source writes while the snapshot is under way, to keys that the target has of its own.
+/// Conflicts with the target's own keys in writes of the source during the snapshot.
 @Suite(.serialized) struct `Conflicts in the journal of a full sync` {
     /// A journal blob, as it is between the entries of a snapshot.
     private static func blob(_ lines: [String]) -> [UInt8] {

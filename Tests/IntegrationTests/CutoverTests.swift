@@ -4,9 +4,9 @@ import Lab
 import Testing
 import Wire
 
-/// A task that follows, with one key at both sides.
+/// A task that follows, with one key on both sides.
 private final class CutoverScene: TaskScene<RedisServer> {
-    /// - Parameter sections: with a drain that would be noticed, unless they say otherwise.
+    /// - Parameter sections: override the usual ones, which have a drain long enough to be noticed.
     init(_ sections: [String: [String]] = [:]) throws {
         let usual = ["shutdown": ["drainSeconds: 5"]].merging(sections) { $1 }
         try super.init(from: startedMaster(), into: RedisServer(), usual)
@@ -67,7 +67,7 @@ func waited(_ output: String) -> Double? {
         #expect(seconds < 1)
         #expect(cutover.output.contains("point clients to 127.0.0.1:\(scene.redis.port) now"))
         try scene.daemon.expectExit(0)
-        // Clients that have not come over are still kept from writing.
+        // The pause still keeps clients from writing that have not switched to the target.
         #expect(scene.master.isPaused)
         #expect(scene.master.pauseCalls == (2, 0))
         try wait(until: "the clients have gone") { writers.running == 0 }
@@ -160,7 +160,7 @@ func waited(_ output: String) -> Double? {
         let scene = try CutoverScene()
         scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
         #expect(try scene.refresh(["kept", "--no-wait"]) == 0)
-        // It waits for the key as long as it may, and goes on without it then.
+        // It waits for the key as long as it may, and then goes on without it.
         let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "3")
         try wait(until: "it waits for the key") {
             cutover.output.contains("have applied what the source has journaled")
@@ -190,7 +190,7 @@ func waited(_ output: String) -> Double? {
     @Test func `pauses no writers if a key cannot be mended or if it is interrupted while comparing`() throws {
         let scene = try CutoverScene(["policy": ["onError: skip"]])
         let target = try scene.redis.client()
-        // The target has no room for one value of this length.
+        // The target accepts no value of this length.
         try target.command("CONFIG", "SET", "proto-max-bulk-len", "1mb")
         scene.master.execute([[UInt8]("SET"), [UInt8]("long"), [UInt8](repeating: 120, count: 2 << 20)])
         try wait(until: "it is left out") { scene.daemon.deadLetters.contains { $0.key == "long" } }
@@ -218,7 +218,7 @@ func waited(_ output: String) -> Double? {
         try wait(until: "all keys are there") { try target.command("EXISTS", keys[99]).int == 1 }
         for key in keys { try target.command("SET", key, "another") }
         #expect(try scene.refresh(keys + ["--keys-per-second", "1", "--no-wait"]) == 0)
-        // Nothing is compared: it is the reading that mends them.
+        // Nothing is compared: the refresh mends the keys.
         let cutover = try scene.cutOver("--no-verify", "--pause-limit", "30")
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         #expect(cutover.output.contains("keys that waited to be read at the source are as there"))
@@ -261,7 +261,7 @@ func waited(_ output: String) -> Double? {
         }
         for number in 0..<20 { master.execute("XREADGROUP GROUP g c NOACK STREAMS stream:\(number) >") }
         #expect(try delivered(7) == "0-0")
-        // Nothing is compared before: it is the fetch that brings them.
+        // Nothing is compared before: the fetch brings the positions.
         let cutover = try scene.cutOver("--no-verify")
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         #expect(cutover.output.contains("20 streams with groups of consumers are as at the source"))
@@ -304,7 +304,7 @@ func waited(_ output: String) -> Double? {
         let elsewhere = try scene.start(in: TemporaryFolder("elsewhere"))
         try elsewhere.expectExit(78)
         #expect(elsewhere.logs("this task has been cut over: clients write to the target since"))
-        // Nor does a task of another name that follows the same source.
+        // A task of another name that follows the same source does not start either.
         let renamed = try Daemon(.replicate, scene.configuration, task: "renamed")
         try renamed.expectExit(78)
         #expect(renamed.logs("df2redis:checkpoint:lab, has been cut over from the same source"), "\(renamed.log)")
@@ -341,7 +341,7 @@ func waited(_ output: String) -> Double? {
         try last.leave()
     }
 
-    /// What clients have written at the target is not in the source's journal, and is found by a full sync alone.
+    /// The source's journal lacks what clients have written at the target: only a full sync finds it.
     @Test(arguments: ["target", "file"])
     func `that is undone is followed by a full sync, after which both sides are equal`(_ store: String) throws {
         let scene = try CutoverScene(["checkpoint": ["store: \(store)"], "shutdown": ["drainSeconds: 0"]])
@@ -363,7 +363,7 @@ func waited(_ output: String) -> Double? {
                 $0.text?.hasPrefix("flow:") == true
             } == false)
 
-        // One that ends before its full sync has begun leaves the next one as much to do.
+        // If a process ends before its full sync has begun, the next one still has to make it.
         master.refuse([Refusal("REPLCONF", reply: "ERR not now", times: 3)])
         let early = try scene.start()
         try early.wait(forLine: "ERR not now")
@@ -379,7 +379,7 @@ func waited(_ output: String) -> Double? {
         #expect(try target.command("GET", "k:5").text == "5")
         #expect(try target.command("EXISTS", "extra").int == 0)
         try daemon.leave()
-        // The position is the new one.
+        // The checkpoint holds the position after the full sync.
         let again = try scene.start()
         try again.wait(forLine: "resuming at the checkpoint")
         try again.leave()
@@ -387,7 +387,7 @@ func waited(_ output: String) -> Double? {
 
     @Test func `is aborted if the task cannot record it`() throws {
         let scene = try CutoverScene()
-        // Where the note is to be, there is a folder.
+        // A folder in place of the note keeps the task from writing it.
         try FileManager.default.createDirectory(
             atPath: scene.folder.file("state/lab.cutover.new"), withIntermediateDirectories: true)
         let cutover = try scene.cutOver()
@@ -415,7 +415,7 @@ func waited(_ output: String) -> Double? {
         scene.redis.pause()
         defer { scene.redis.resume() }
         let cutover = try scene.beginCutOver()
-        // The target does not answer it.
+        // By now the command waits for the target's answer.
         Thread.sleep(forTimeInterval: 2)
         cutover.signal(SIGINT)
         #expect(try cutover.waitForEnd(timeout: .seconds(30)) == .exited(75), "\(cutover.output)")
@@ -523,7 +523,7 @@ func waited(_ output: String) -> Double? {
         let said = cutover.errorOutput
         #expect(said.contains("if its process has ended, so has the pause"), "\(said)")
         #expect(!said.contains("CLIENT UNPAUSE"), "\(said)")
-        // It leaves such a source first.
+        // The task may be leaving the source at this moment.
         #expect(said.contains("the task goes on: ") || said.contains("The task is leaving"), "\(said)")
     }
 

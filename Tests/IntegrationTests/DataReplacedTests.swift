@@ -4,9 +4,9 @@ import Lab
 import Testing
 import Wire
 
-/// A source that gets other data and keeps its replication id: its journal has no record of them.
+/// A source whose data are replaced without a journal record, and which keeps its replication id.
 @Suite(.serialized) struct `A source whose data are replaced` {
-    /// A task that follows a source with 400 keys, which were counted on both sides.
+    /// A task that follows a source with 400 keys, after the keys of both sides were counted.
     private final class Scene: TaskScene<RedisServer> {
         init(_ sections: [String: [String]] = [:], _ prepare: (SimulatedMaster) -> Void = { _ in }) throws {
             try super.init(
@@ -36,7 +36,7 @@ import Wire
             master.becomeReplica { for index in 0..<100 { master.execute("SET other:\(index) v") } }
         }
 
-        /// What a server has that was promoted in the meantime, and what it writes then.
+        /// The source becomes a replica with other data, gets writes and is promoted again.
         func becomeReplicaOfAnotherAndGetWrites() {
             master.becomeReplica {
                 for index in 0..<200 {
@@ -72,7 +72,7 @@ import Wire
         try scene.expectFullSync(because: "the source holds at least 250 keys that its journal has not brought")
     }
 
-    /// Every loaded key is written to before anybody counts: there are as many on both sides, with other values.
+    /// Every loaded key is written to before keys are counted: both sides have equally many, with different values.
     @Test func `is synced in full after a load even if both sides have equally many keys`() throws {
         let scene = try Scene()
         try scene.daemon.leave()
@@ -153,11 +153,11 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    /// What the source answers to INFO is not needed for it.
+    /// This needs no INFO of the source.
     @Test func `is left when it becomes a replica, and is waited for`() throws {
         let scene = try Scene(["checkpoint": ["store: file"]]) { $0.refuse([Self.noCalls]) }
         scene.becomeReplicaOfAnother()
-        // In the answer to an acknowledgement; or at the next handshake, where it was seen to be loading before.
+        // Noticed in the answer to an acknowledgement, or at the next handshake if the source was loading before.
         try scene.daemon.wait(forLine: "the source is itself a replica")
         try scene.daemon.wait(forLine: "another attempt in")
         #expect(scene.daemon.process.isRunning)

@@ -41,7 +41,7 @@ final class DemandScene: TaskScene<RedisServer> {
             return latest["message"] as? String == "500 keys, 4 differed, 4 are mended"
                 && latest["finishedAt"] is String
         }
-        // Nothing is compared all the time.
+        // Both sides are not compared continuously.
         #expect(scene.daemon.status?["verify"] is NSNull)
 
         let again = try scene.run("verify", "lab", "--keys-per-second", "20000")
@@ -72,7 +72,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(try scene.verification["leftOutByPolicy"] as? Int == 3)
         #expect(try incidents() == expected)
 
-        // An older value goes, and that is all that could be done.
+        // An older value of an unsupported key can only be removed.
         let target = try scene.redis.client()
         try target.command("SET", "filter", "older")
         let mended = try scene.run("verify", "lab")
@@ -162,7 +162,7 @@ final class DemandScene: TaskScene<RedisServer> {
         first.signal(SIGTERM)
         #expect(try first.waitForEnd(timeout: .seconds(30)) == .exited(75))
         #expect(try scene.verification["state"] as? String == "stopped")
-        // The next one is another.
+        // The next verification has a new number.
         #expect(try scene.run("verify", "lab", "--keys-per-second", "100000").end == .exited(0))
         #expect(try scene.verification["number"] as? Int == 2)
     }
@@ -189,7 +189,7 @@ final class DemandScene: TaskScene<RedisServer> {
                 && verify.errorOutput.contains("lab: waiting: ")
         }
         try scene.redis.restart()
-        // The target has come back empty: the pass is made again after the full sync, or before it.
+        // The target has come back empty: the verification is repeated before or after the full sync.
         _ = try verify.waitForEnd(timeout: .seconds(90))
         let lines = verify.errorOutput.split(separator: "\n")
         #expect(Set(lines).count == lines.count, "\(verify.errorOutput)")
@@ -351,7 +351,7 @@ final class DemandScene: TaskScene<RedisServer> {
     @Test func `can be requested by the hundred thousand`() throws {
         let scene = try DemandScene(["refresh": ["keysPerSecond: 50"]])
         try scene.write(10)
-        // Keys that neither side has: a question at the source each.
+        // Keys that neither side has: each takes a read at the source.
         let lines = (0..<100_000).map { "nothing:\($0)" } + ["key:9"]
         try scene.redis.client().command("DEL", "key:9")
         let file = try scene.folder.write(lines.joined(separator: "\n"), to: "keys")
@@ -432,7 +432,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 }
 
-/// What reads of groups leave in the journal of a real master.
+/// Reads by consumer groups, and what a real master journals of them.
 @Suite(
     .serialized,
     .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
@@ -454,7 +454,7 @@ struct `Groups of a real Dragonfly` {
         try daemon.wait(forLine: "stable: following")
         let writers = CountingWriters(port: master.port, clients: 2, patience: .seconds(2))
         try wait(until: "clients write") { writers.acknowledged > 1000 }
-        // Consumers read until the very moment, and are not stopped by the pause.
+        // Consumers read until the cut-over: the pause does not stop them.
         for number in 0..<50 {
             try source.command("XREADGROUP", "GROUP", "g", "c", "STREAMS", "stream:\(number)", ">")
         }

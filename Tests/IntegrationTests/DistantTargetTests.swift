@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Testing
 
-/// A target so far away that a full sync has many batches on their way.
+/// A target so far away that a full sync has many batches in flight.
 @Suite(.serialized) struct `A target that is far away` {
     private final class Scene: TaskScene<RedisServer> {
         init(keys: Int) throws {
@@ -45,7 +45,7 @@ import Testing
             }
             round += 1
             scene.change(round)
-            // It is out of memory every other moment.
+            // The target is out of memory half of the time.
             isFull.toggle()
             try client.command("CONFIG", "SET", "maxmemory", isFull && round < 60 ? "1" : "0")
             nap(.milliseconds(20))

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// Somebody at the target empties one database, and the stream goes on: commands would build on what is gone.
+/// Somebody empties one database of the target, and the stream continues: commands would build on missing values.
 @Suite(.serialized) struct `A database of the target that somebody empties` {
     /// A task that has filled three databases and follows.
     private final class Scene: TaskScene<RedisServer> {
@@ -20,7 +20,7 @@ import Wire
             try follow()
         }
 
-        /// Every counter is there again at once, with a value that it would never lose.
+        /// Creates every counter again at once, with a wrong value that nothing would correct.
         func count(in database: Int) {
             for index in 0..<Self.counters { master.execute("INCR c:\(index)", database: database) }
         }
@@ -119,7 +119,7 @@ import Wire
             try scene.waitUntilEqual()
             for database in [3, 5] { #expect(try scene.mark(of: database) == "\(database)", "\(command)") }
         }
-        // A new process looks at once.
+        // A new process checks the marks at once.
         try scene.daemon.leave()
         try scene.start()
         try scene.daemon.wait(forLine: "resuming at the checkpoint")
@@ -140,7 +140,7 @@ import Wire
         for index in 0..<5000 { master.execute("SET k:\(index) \(index)") }
         if isSecond {
             try scene.follow().leave()
-            // Another value shows how far the next one is.
+            // The new value shows the progress of the next full sync.
             for index in 0..<5000 { master.execute("SET k:\(index) new") }
             master.forgetBacklog()
         }

@@ -60,7 +60,7 @@ import Wire
             for index in 0..<50 { master.execute("SET n:\(index) 1") }
             try daemon.wait(forLine: "stable: following")
             let value = String(repeating: "v", count: 1000)
-            // As the eviction of it, which comes by chance: it goes, and others do.
+            // Delete the checkpoint while other keys are evicted: its own eviction would be a matter of chance.
             for index in 0..<12_000 { master.execute("SET key:\(index) \(value)") }
             try wait(until: "keys are evicted") { try self.counter("evicted_keys", client) ?? 0 > 1000 }
             try client.command("DEL", Self.checkpoint)
@@ -70,7 +70,7 @@ import Wire
                 try client.command("HGET", Self.checkpoint, "databases").text == "0"
                     && client.command("HEXISTS", Self.checkpoint, "flow:1").int == 1
             }
-            // A kill and a restart go on at it.
+            // After a kill the next start resumes at it.
             daemon.process.kill()
             for index in 0..<20 { master.execute("INCR c:\(index)") }
             let next = try Daemon(.replicate, .init(source: master.port, target: redis.port), folder: daemon.folder)

@@ -31,7 +31,7 @@ import Wire
         defer { scene.stop() }
         try scene.life.fill(keys: 100_000)
         try scene.life.begin()
-        // A turn of its event loop now and then: a few KiB of each connection.
+        // Resume the target only for a moment: it reads a few KiB of each connection.
         let client = try scene.redis.client()
         try scene.startDaemon()
         try scene.daemon?.wait(forLine: "full sync begins")
@@ -242,7 +242,7 @@ private final class ExpiryScene {
         redis.resume()
     }
 
-    /// Leaves, and goes on when all deadlines of before have passed; the source does not wait for it.
+    /// Leaves, and starts again when all earlier deadlines have passed; the source keeps extending them meanwhile.
     func restart() throws {
         try follow()
         try life.begin()
@@ -262,7 +262,7 @@ private final class ExpiryScene {
         _ = source.stop()
     }
 
-    /// Equal once the lag is gone, but for what is due within the guard window; equal to the millisecond after the leave.
+    /// Equal once the lag is gone, except for keys due within the guard window; equal to the millisecond after the leave.
     func expectEqual() throws {
         let standing = Int(guardSeconds * 1500) + 337
         try waitUntilEqual(timeout: .seconds(30)) {
@@ -275,7 +275,7 @@ private final class ExpiryScene {
         #expect(try ServerData(reading: redis.client()).count > 100, "there was something to compare")
     }
 
-    /// After it TTLs are exact, but for what is due within the time that a restart may take, and soon gone.
+    /// After a leave TTLs are exact, except for keys due within the time that a restart may take, which soon expire.
     func leave(from expected: ServerData? = nil) throws {
         try daemon?.leave()
         let restartEnd = Self.now + Self.marginBehindLeave
@@ -289,7 +289,7 @@ private final class ExpiryScene {
     private static let marginBehindLeave = 10_171
     private static var now: Int { Int(Date().timeIntervalSince1970 * 1000) }
 
-    /// - Parameter margins: what the TTL of a key that is due soon may be later by.
+    /// - Parameter margins: by how much the TTL of a key that is due soon may be later.
     func differences(allowing margins: [Int]) throws -> [Difference] {
         try differences(from: ServerData(reading: source.client()), allowing: margins)
     }
@@ -322,7 +322,7 @@ private final class VolatileLife {
 
     private func send(_ lines: [String]) throws {
         for reply in try client.pipeline(lines.map { $0.split(separator: " ").map { Array($0.utf8) } }) {
-            // A key that is gone, or not yet there, is no matter.
+            // A missing key is no error.
             if case .error(let text) = reply, text != "ERR no such key" { throw LabError(text) }
         }
     }
@@ -350,7 +350,7 @@ private final class VolatileLife {
         try send((0..<Self.keysOfAKind).map { "PEXPIRE list:\($0) \(milliseconds)" })
     }
 
-    /// Lives on for so long; `body` runs now and then.
+    /// Keeps writing for `seconds`; `body` runs from time to time.
     func goOn(for seconds: Double, _ body: () throws -> Void = {}) throws {
         let end = ContinuousClock.now + .seconds(seconds)
         var nextRound = ContinuousClock.now
@@ -392,7 +392,7 @@ private final class VolatileLife {
             })
     }
 
-    /// What lives goes on living: for three quarters of a minute, or for an hour.
+    /// Extends the remaining keys by three quarters of a minute, or by an hour.
     func end() throws {
         var lines: [String] = []
         for kind in ["extended", "appended", "counted", "kept", "list", "over", "moved", "again"] {

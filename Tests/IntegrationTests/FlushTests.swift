@@ -40,7 +40,7 @@ import Wire
         try expectEqual()
         try first.leave()
 
-        // Nothing of database 2 comes any more.
+        // The source no longer has keys in database 2.
         _ = master.execute("DEL once", database: 2)
         _ = master.execute("DEL key:7")
         master.forgetBacklog()
@@ -68,7 +68,7 @@ import Wire
         try daemon.wait(forLine: "stable: following")
         try client.command("SELECT", "1")
         #expect(try client.command("EXISTS", "key:7").int == 1)
-        // Where every client is at first.
+        // From database 0, which a client selects by default.
         master.execute("FLUSHALL")
         master.execute("INCR n", database: 1)
         try daemon.wait(forLine: "FLUSHALL applied")

@@ -6,7 +6,7 @@ import Wire
 
 /// The task's first full sync is ended early, and the source deletes what it has brought.
 @Suite(.serialized) struct `A first full sync that is interrupted` {
-    /// - Parameter foreign: a key of somebody else's is in the target before.
+    /// - Parameter foreign: the target has a foreign key before.
     private func run(
         foreign: Bool, deletesAll: Bool = false, _ body: (SimulatedMaster, RESPClient, Daemon) throws -> Void
     ) throws {

@@ -61,7 +61,7 @@ struct `Large values that differ` {
         try daemon.wait(forLine: "stable: following")
         try waitUntilEqual(source, target)
         try Self.damage(target)
-        // Somebody writes all the while, in each value somewhere.
+        // Meanwhile clients write to each value.
         for number in 0..<40 {
             try source.command("RPUSH", "large:list", "more \(number)")
             try source.command("HSET", "large:hash", "more \(number)", "x")

@@ -18,7 +18,7 @@ struct `The leave under full write load` {
             self.flows = flows
             var options = MasterOptions()
             options.shardCount = flows
-            // What is missed between two daemons stays at hand.
+            // Keep all records that come between two daemons.
             options.backlogRecords = 4 << 20
             let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 3000, valueBytes: 50)), options: options)
             let port = try master.start()
@@ -139,7 +139,7 @@ struct `The leave under full write load` {
         scene.daemon.process.signal(SIGTERM)
         try scene.daemon.wait(forLine: "acknowledgements stopped")
         scene.daemon.process.signal(SIGTERM)
-        // Less than the drain.
+        // This is shorter than the drain.
         try scene.daemon.expectExit(0, timeout: .seconds(15))
         try scene.expectOrderlyEnds()
     }
@@ -195,7 +195,7 @@ struct `The leave under full write load` {
         try wait(until: "the daemon waits for the source") {
             master.connections.contains { $0.commands.contains { $0.uppercased().hasPrefix("REPLCONF CAPA") } }
         }
-        // Less than the answer is waited for.
+        // This is shorter than the daemon's timeout for the answer.
         try daemon.leave(timeout: .seconds(9))
         #expect(master.violations == [])
     }

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// What the configuration's policies and the peers' refusals make of a task: exit codes, words, and what is in the
+/// The effect of the policies and of refusals by source and target on a task: exit codes, messages, and the data in the
 /// target afterwards.
 @Suite(.serialized) struct `A task that meets what it cannot apply` {
     private static let secret = "a-value-that-no-log-may-hold"
@@ -154,7 +154,7 @@ import Wire
         #expect(!daemon.log.contains(Self.secret))
         #expect(daemon.deadLetters == [DeadLetter(kind: "target-error", database: 0, key: "list")])
 
-        // The next start does not go on as if nothing had happened.
+        // The next start does not resume after the error, but makes a full sync.
         try scene.client.command("DEL", "list")
         let next = try scene.start()
         try next.wait(forLine: "stable:")
@@ -261,7 +261,7 @@ import Wire
 
     // MARK: Conflicts
 
-    /// A small and a large key of each way that a value is written.
+    /// A small and a large key for each way to write a value.
     private func fill(_ scene: Scene) {
         scene.master.execute("SET small new")
         scene.master.execute("RPUSH list a b c")

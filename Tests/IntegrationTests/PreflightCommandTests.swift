@@ -33,8 +33,8 @@ import Wire
             (try client.command("KEYS", "*").array ?? []).compactMap(\.text).sorted()
         }
 
-        /// A preflight says that the next start makes a full sync for `reason`, and what a client has written goes; then it
-        /// does and it goes.
+        /// Expects a preflight to announce a full sync for `reason` that removes a client's key, and the next start to do
+        /// just that.
         func expectFullSync(_ reason: String) throws {
             try client.command("SET", "mine", "1")
             let (level, message) = try foresee()

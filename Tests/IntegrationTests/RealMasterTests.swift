@@ -50,7 +50,7 @@ struct `A real Dragonfly under load` {
     }
 }
 
-/// DEBUG POPULATE goes past the master's transactions: where it meets the end of a full sync, records of a flow are
+/// DEBUG POPULATE bypasses the master's transactions: if it runs at the end of a full sync, records of a flow are
 /// numbered and never sent.
 @Suite(
     .serialized,

@@ -66,7 +66,7 @@ import Wire
             before.stop()
             after.stop()
         }
-        // From another source, which has but one key, the task removes so many only where that is asked for by name.
+        // The other source has only one key: the task removes so many keys only with fullSync.existing: reconcile.
         let sections = [
             "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"], "fullSync": ["existing: reconcile"],
         ]
@@ -89,7 +89,7 @@ import Wire
         try client.command("SAVE")
         try #require(try isPending(), "it was all removed too soon for this test")
         try second.wait(forLine: "reconciled:")
-        // Nothing moves the position.
+        // No record moves the position meanwhile.
         try wait(until: "the mark has moved") { try client.command("HEXISTS", checkpoint, "beside:0").int == 1 }
         redis.kill()
         try redis.restart()
@@ -103,7 +103,7 @@ import Wire
             master.forgetBacklog()
             let daemon = try Daemon(.replicate, configuration)
             defer { daemon.process.kill() }
-            // Created anew, some of them before the old values have been removed.
+            // Create them again, some before the old values are removed.
             for index in 0..<200 { _ = master.execute("INCR old:\(index)") }
             try daemon.wait(forLine: "reconciled:")
             for index in 0..<200 { _ = master.execute("INCR old:\(index)") }

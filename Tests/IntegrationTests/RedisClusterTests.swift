@@ -74,7 +74,7 @@ extension RunAlone.`A cluster of the laboratory` {
 
             let slot = try #require(moved.last) + 1
             let left = try #require((0...).lazy.map { "left:\($0)" }.first { ClusterSlot.of(Array($0.utf8)) == slot })
-            // What an interrupted move leaves: the key is where the slot was to come to.
+            // Like an interrupted move: the key is on the node to which the slot was to move.
             try cluster.beginMoving(slot, from: masters[0], to: masters[1])
             let client = try masters[1].client()
             try client.command("ASKING")

@@ -79,7 +79,7 @@ struct `Keys whose journal records are incomplete` {
     @Test func `are equal after renames, and unsupported values leave no older value in their place`()
         throws
     {
-        // Where there is one shard, a RENAME comes as such.
+        // With one shard a RENAME is journaled as such.
         let scene = try RealMasterScene(
             shards: 1, verify: 0, refresh: 20,
             sections: ["policy": ["onUnsupported: skip"], "shutdown": ["drainSeconds: 20"]])
@@ -148,7 +148,7 @@ struct `Keys whose journal records are incomplete` {
         #expect(try ServerComparison(source: source, target: target).differences == [])
     }
 
-    /// Commands that it refuses and journals all the same, or whose numbers no Redis takes.
+    /// Commands that the source refuses and journals nevertheless, or whose numbers no Redis accepts.
     private static let refused = [
         "SET %k v;ZPOPMIN %k", "SET %k v;ZPOPMAX %k 2", "RPUSH %k b a;SORT %k STORE %k",
         "SET %k v;GEORADIUS %k 0 0 1 km STORE %k", "ZADD %k inf a;ZINCRBY %k -inf a",
@@ -167,7 +167,7 @@ struct `Keys whose journal records are incomplete` {
         try scene.daemon.wait(forLine: "stable: following")
         for (index, lines) in Self.refused.enumerated() {
             for line in lines.replacingOccurrences(of: "%k", with: "k:\(index)").components(separatedBy: ";") {
-                // It answers some with an error.
+                // The source answers some of them with an error.
                 _ = try? scene.source.command(line.components(separatedBy: " "))
             }
         }
@@ -184,7 +184,7 @@ struct `Keys whose journal records are incomplete` {
     }
 
     @Test func `are equal even if they are renamed before the target refuses their command`() throws {
-        // Where there is one shard, a RENAME comes as such.
+        // With one shard a RENAME is journaled as such.
         let scene = try RealMasterScene(shards: 1, verify: 0)
         defer { scene.end() }
         let daemon = scene.daemon
@@ -218,7 +218,7 @@ struct `Keys whose journal records are incomplete` {
         for number in 5..<10 { try target.command("DEL", "key:\(number)") }
         try waitUntilEqual(source, target)
         #expect(daemon.status?["fullSyncs"] as? Int == 1)
-        // Most of them are another matter.
+        // If most keys are missing, a full sync follows.
         try target.command(["DEL"] + (0..<400).map { "key:\($0)" })
         try daemon.wait(forLine: "a full sync is needed")
         try waitUntilEqual(source, target)

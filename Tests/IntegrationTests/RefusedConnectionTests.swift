@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Testing
 
-/// A server that says why before it closes a connection: the operator reads its words.
+/// A server that gives a reason before it closes a connection: the log shows that reason.
 @Suite(.serialized) struct `A connection that a server refuses` {
     @Test func `is logged with the words of a target that has too many clients`() throws {
         let master = try startedMaster()

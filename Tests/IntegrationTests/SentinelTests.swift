@@ -111,7 +111,7 @@ import Wire
         try wait(until: "both have a stranger's") {
             try replica.command("GET", "key:9").text == "by a stranger"
         }
-        // What the replica stops at is more than its socket holds: nothing after it comes to the replica.
+        // The filler is larger than the paused replica's socket buffer: nothing after it reaches the replica.
         new.pause()
         try target.command("SET", "filler", String(repeating: "x", count: 32 << 20))
         try target.command("DEL", "filler")
@@ -202,7 +202,7 @@ import Wire
             source.stop()
         }
         group.sentinels[0].kill()
-        // Its own idea of where the master is, of no failover.
+        // This sentinel has a wrong master, without a failover.
         let stray = try RedisServer()
         defer { stray.stop() }
         let client = try group.sentinels[1].client()

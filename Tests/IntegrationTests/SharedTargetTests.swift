@@ -77,7 +77,7 @@ import Wire
         scene.masters[0].execute("SET 0:new v")
         try wait(until: "it follows") { try scene.count(0) == 2 }
 
-        // A session that goes on knows less.
+        // A resumed session does not know which keys are its own.
         try first.leave()
         first = try scene.start(0)
         try first.wait(forLine: "resuming at the checkpoint")
@@ -188,7 +188,7 @@ import Wire
             }
             #expect(try scene.count(0, database: database) == 200)
         }
-        // Neither names it.
+        // Neither task names database 5.
         scene.masters[0].execute("INCR counter", database: 5)
         try wait(until: "one of them has ended") { daemons.contains { !$0.process.isRunning } }
         let (refused, other) = daemons[0].process.isRunning ? (daemons[1], daemons[0]) : (daemons[0], daemons[1])

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// A source that goes away, or comes back as another.
+/// A source that goes away, or comes back with another state.
 @Suite(.serialized) struct `A source that is lost` {
     /// A task that follows a source whose miscounts show at once.
     private final class Scene: TaskScene<RedisServer> {
@@ -146,7 +146,7 @@ import Wire
         try wait(until: "it has tried a few times") {
             scene.daemon.count(of: "another attempt in") > 8
         }
-        // The end of the session, why it cannot begin again, and no more for a minute.
+        // One warning for the end of the session, one for the reason that it cannot begin again, and no more for a minute.
         let attempts = scene.daemon.log.split(separator: "\n").filter { $0.contains("another attempt in") }
         #expect((1...3).contains(attempts.count { $0.contains(" warning ") }), "\(attempts)")
         #expect(scene.daemon.status?["phase"] as? String != "stable")

@@ -95,7 +95,7 @@ struct `Commands over a key with a TTL` {
             .replicate,
             .init(
                 source: master.port, target: redis.port,
-                // What the stream itself brings is looked at.
+                // No refreshes: this checks what the stream alone brings.
                 sections: ["shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 0"]]))
         defer {
             daemon.process.kill()

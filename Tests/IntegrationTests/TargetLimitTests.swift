@@ -51,7 +51,7 @@ import Wire
         try scene.daemon.wait(forLine: "stable: following")
         scene.master.execute("SET big old")
         try wait(until: "the old value is there") { try scene.get("big") == "old" }
-        // What is around it in its batch is applied once.
+        // The commands around it in its batch are applied once.
         scene.redis.pause()
         for _ in 0..<40 { scene.master.execute("INCR n") }
         scene.master.execute("SET big \(Self.big)")
@@ -76,7 +76,7 @@ import Wire
             #expect(
                 scene.daemon.count(of: "Protocol error: invalid bulk length") > 0
                     || limit.setting != "proto-max-bulk-len")
-            // What has been found out is not tried again.
+            // A limit that has been found out is not tried again.
             scene.master.execute("SET other \(Self.big)")
             scene.master.execute("SET after 2")
             try wait(until: "what follows is applied") { try scene.get("after") == "2" }

@@ -35,12 +35,12 @@ import Wire
         let proxy = try #require(scene.proxy)
         for round in 1...3 {
             proxy.holdBack()
-            // On its way to the target, and held up there.
+            // The proxy holds the batch back on its way to the target.
             scene.master.execute("INCR n")
             try wait(until: "the batch has left the daemon") { proxy.heldBytes > 0 }
             scene.daemon.process.kill()
             try scene.start()
-            // It begins at the checkpoint as it is, and sends the record again.
+            // The new process starts at the stored checkpoint, and sends the record again.
             try wait(until: "the record is applied") { try scene.get("n") == "\(round)" }
             proxy.release()
             scene.master.execute("SET mark \(round)")
@@ -88,7 +88,7 @@ import Wire
         case .busy: worker = WaitingThread(try scene.redis.client(), ["EVAL", "while true do end", "0"])
         case .lacksReplicas: try client.command("CONFIG", "SET", "min-replicas-to-write", "1")
         case .loading:
-            // It looks after its clients once in 1,024 commands.
+            // While loading, the target serves its clients once in 1,024 commands.
             for _ in 0..<8000 { scene.master.execute("INCR fill") }
             try scene.waitUntilEqual()
             try client.command("CONFIG", "SET", "key-load-delay", "300")
@@ -224,7 +224,7 @@ import Wire
         // What comes now never reaches the replica.
         for _ in 0..<100 { scene.master.execute("INCR n") }
         try wait(until: "the primary has it") { try scene.get("n") == "200" }
-        // Else the new primary lacks no more than a batch in flight, which is sent again.
+        // Otherwise the new primary would only lack a batch in flight, which is sent again.
         try wait(until: "the daemon knows so") {
             scene.master.flow(0)?.acknowledgements.last?.lsn == scene.master.nextLSNs[0]
         }
@@ -347,7 +347,7 @@ import Wire
         try daemon.wait(forLine: "the dead-letter file cannot be written")
         #expect(daemon.count(of: "the dead-letter file cannot be written") == 1, "once")
         #expect(daemon.logs("No space left on device"))
-        // What could not be written is gone, and with it what the disk was full of. A disk that is full again is said again.
+        // The failed write removes the link that simulates the full disk. A disk that is full again causes another warning.
         try wait(until: "the status file is written") { daemon.status != nil }
         let warning = "the status file cannot be written: write"
         try wait(until: "it is told again") {

@@ -6,7 +6,7 @@ import Wire
 
 /// Targets as managed services offer them: users with fewer rights than a task might use.
 @Suite(.serialized) struct `A target user of few rights` {
-    /// A task that comes to its target as a user with these rules.
+    /// A task whose target user has these rules.
     private final class Scene: TaskScene<RedisServer> {
         init(_ rules: [String]) throws {
             try super.init(

@@ -58,7 +58,7 @@ struct `The daemon in a terminal` {
         var acknowledgements: Int { master.flow(0)?.acknowledgements.count ?? 0 }
 
         func stop() {
-            // Ours to end only as long as it is the child of the terminal that we started.
+            // Kill the terminal only: the daemon may have ended, and its id may be another process's by now.
             terminal.kill()
             redis.stop()
             master.stop()
@@ -81,7 +81,7 @@ struct `The daemon in a terminal` {
         let scene = try Scene()
         defer { scene.stop() }
         scene.type("\u{13}")
-        // The lines of the leave find nobody who takes them.
+        // Nobody reads the log lines of the leave.
         kill(scene.daemon, SIGTERM)
         try wait(until: "the source is left", timeout: .seconds(30)) { scene.master.main?.clientEnd == .fin }
         #expect(scene.master.violations == [])
