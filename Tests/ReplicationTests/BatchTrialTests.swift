@@ -39,7 +39,7 @@ import Testing
                 let result = run(sizes, poison: [poison], evidence)
                 #expect(result.delivered == Array(0..<count))
                 #expect(result.blamed == [poison])
-                // Logarithmic: a few connections for each halving.
+                // The number of lost connections grows with the logarithm: a few for each halving.
                 #expect(result.losses <= 4 + 2 * (Int.bitWidth - count.leadingZeroBitCount))
             }
         }

@@ -9,11 +9,11 @@ extension CommandBatch {
     fileprivate var checkpoint: String? { checkpointValue.map { String(decoding: $0, as: UTF8.self) } }
 }
 
-/// Several batches of a snapshot's whole values on their way.
+/// Several batches of a snapshot's whole values in flight.
 @Suite struct `A flow's state machine with several batches in flight` {
     private static func name(_ number: Int) -> String { "snapshot id SYNC1 \(number)" }
 
-    /// A full sync with `count` batches of values on their way, and another one that is full.
+    /// A full sync with `count` batches of values in flight, and another one that is full.
     private func script(_ count: Int = 3) -> (script: Script, batches: [CommandBatch]) {
         let script = Script(at: nil)
         script.linkUp(nil)
@@ -123,7 +123,7 @@ extension CommandBatch {
             script.complete(batch)
         }
         script.expect("send")
-        // An error would be one of the value's own, not of a repetition.
+        // An error would come from the value itself, not from a repetition.
         #expect(batches.allSatisfy { !$0.mayHaveBeenApplied })
     }
 

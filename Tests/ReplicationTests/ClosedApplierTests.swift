@@ -7,7 +7,7 @@ import Testing
 
 @testable import Replication
 
-/// A port where connections are taken and nothing is ever answered.
+/// A port that accepts connections and never answers.
 private final class SilentServer: Sendable {
     private let listener: Listener
     var port: UInt16 { listener.port }

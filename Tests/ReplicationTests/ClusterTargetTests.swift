@@ -8,7 +8,7 @@ import Wire
 @testable import Replication
 
 extension RunAlone {
-    /// The target of one flow over a real cluster of three masters; what it must end as, a server by itself says.
+    /// The target of one flow over a real cluster of three masters; a standalone server shows the expected data.
     @Suite struct `A flow into a cluster` {
         private let cluster: RedisCluster
         private let expected: RedisServer
@@ -58,14 +58,14 @@ extension RunAlone.`A flow into a cluster` {
         #expect(try await scene.deliver(Self.counting, next: 1000) == .applied([]))
         try tell(Self.counting)
         try expectEqual()
-        // The position of the batch was not stored before the crash, of some other reason.
+        // As if the position of the batch had not been stored before the crash.
         #expect(try await scene.open(at: 1000 - UInt64(Self.counting.count)).checkpoint == "stable id 1 1000")
         #expect(try await scene.deliver(Self.counting, next: 1000, repeating: true) == .applied([]))
         try expectEqual()
-        // A session that ends before the stream has come so far leaves the marks where they are.
+        // A session that ends before the stream has come to that position leaves the marks in place.
         _ = try await scene.open(at: 1000 - UInt64(Self.counting.count))
         await scene.retire()
-        // Divided otherwise, and with more.
+        // Repeat the records in other batches, with one more at the end.
         _ = try await scene.open(at: 1000 - UInt64(Self.counting.count))
         let half = Array(Self.counting.prefix(70))
         _ = try await scene.deliver(half, next: 1000 - UInt64(Self.counting.count - 70), repeating: true)
@@ -294,7 +294,7 @@ extension RunAlone.`A flow into a cluster` {
         let failure = Lock<(any Error)?>(nil)
         let hasEnded = Lock(false)
         Thread {
-            // A key that is at both nodes ends it with BUSYKEY.
+            // A key on both nodes makes the move fail with BUSYKEY.
             do {
                 for round in 0..<40 {
                     let (from, to) = round % 2 == 0 ? (moving.1, moving.2) : (moving.2, moving.1)
@@ -423,11 +423,11 @@ extension RunAlone.`A flow into a cluster` {
         let scene = try ClusterScene(cluster.nodes.map(\.port))
         _ = try await scene.open(at: nil)
         for round in 0..<3 { try await scene.deliver(Self.increments(round), next: 101 + 100 * UInt64(round)) }
-        // What the replicas have by now they keep.
+        // The replicas keep what they have received until now.
         for node in try cluster.masters() { try node.client().command("WAIT", "1", "10000") }
         let master = try Self.cutReplication(cluster, of: "n:1")
         for round in 3..<6 { try await scene.deliver(Self.increments(round), next: 101 + 100 * UInt64(round)) }
-        // A process that runs notices it by itself.
+        // A running process notices it without a new opening.
         if isAfterCrash { await scene.close() }
         try Self.kill(master, of: cluster)
         var message = ""
@@ -451,7 +451,7 @@ extension RunAlone.`A flow into a cluster` {
         await scene.close()
     }
 
-    /// - Parameter position: the flow's when it finds the node; it had gone back there for another one. `nil`: in a full sync.
+    /// - Parameter position: the flow's when it finds the node; another node has made it go back there. `nil`: in a full sync.
     @Test(arguments: [301, nil])
     func `a node's older mark never moves a flow forward, nor out of a full sync`(_ position: UInt64?) async throws {
         defer { end() }
@@ -496,7 +496,7 @@ extension RunAlone.`A flow into a cluster` {
         try await scene.deliver(["SET n:1 b", "RENAME foo bar"], next: 12)
         try Self.kill(master, of: cluster)
         let refusal = await #expect(throws: (any Error).self) { try await scene.deliver(["SET n:1 c"], next: 13) }
-        // Where the cluster did not take that the position is given up, the next session finds it out again.
+        // If the cluster could not store that the position is given up, the next session detects the loss again.
         if "\(refusal as Any)".contains("could not be stored") { _ = try? await scene.open(at: 12) }
         let found = try await scene.open(at: nil).checkpoint
         #expect(found == "snapshot id SYNC1 0", "\(refusal as Any)")

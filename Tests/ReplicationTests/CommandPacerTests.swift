@@ -32,7 +32,7 @@ import Testing
                 sent += batch
             }
             let passed = start.duration(to: clock.now).secondsAsDouble
-            // A tenth of a second ahead, and one transaction that was begun with the last of it.
+            // The share of a tenth of a second, and one transaction that was begun with the rest of it.
             let allowed = passed * Double(rate) + Double(CommandPacer.share(of: rate) + batch)
             #expect(Double(sent) <= allowed + 1)
         }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Replication
 
-/// When two key counts mean that the source holds what no record has brought.
+/// When two key counts mean that the source holds keys that no record has brought.
 @Suite struct `Two data sets compared` {
     /// A source of 100 keys whose calls are known, and a target that has them.
     private static func sample(
@@ -179,7 +179,7 @@ import Testing
         var judge = judge()
         for round in 1...5 {
             judge.flushedAll(incidents: 0)
-            // Its call is counted a moment after its record.
+            // The FLUSHALL's call is counted a moment after its record.
             let early = Self.sample(source: 0, flushCalls: round - 1, flushRecords: round...round)
             #expect(judge.judge(early) == .inDoubt)
             #expect(judge.judge(Self.sample(source: 50, flushCalls: round, flushRecords: round...round)) == .fits)

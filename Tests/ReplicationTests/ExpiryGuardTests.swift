@@ -31,7 +31,7 @@ import Wire
 
         deinit { try? FileManager.default.removeItem(atPath: folder) }
 
-        /// What is written for a deadline so far ahead of the beginning.
+        /// The margin added to a deadline that is `ahead` milliseconds after the start.
         func write(_ key: String, _ ahead: Int64) -> Int64 {
             let bytes = Array(key.utf8)
             return expiry.deadline(start + ahead, key: bytes.span.bytes, database: 0) - start - ahead
@@ -42,7 +42,7 @@ import Wire
             expiry.moved(from.span.bytes, database: 0, to: to.span.bytes, database: 0, mayStay: false)
         }
 
-        /// Lets time pass, and answers the commands that it brings: `key deadline+margin`, by time ahead of the beginning.
+        /// Lets time pass, and returns the deadlines written then: `key deadline+margin`, relative to the start.
         func pass(
             _ milliseconds: Int64, lag: Int64? = nil, unconfirmed: Int64 = 0, isInFullSync: Bool = false
         ) throws -> [String] {

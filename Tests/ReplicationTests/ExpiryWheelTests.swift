@@ -126,7 +126,7 @@ private final class BookUnderTest {
         #expect(test.book.isContinued)
         test.book.advance(to: start + 4_000_000)
         #expect(test.told(now: start, margin: 1 << 40).count == 20_000)
-        // Killed in the middle of a walk: what it had told may be told again, nothing is missing.
+        // Killed in the middle of a walk: keys may be reported again, and none is missing.
         test.book.reportAgain()
         for _ in 0..<10_000 { _ = test.book.next(now: start, margin: 1 << 40) }
         test.book.seal(next: 6)

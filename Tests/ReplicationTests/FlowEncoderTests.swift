@@ -81,7 +81,7 @@ import Wire
         scene.string("k", database: 0)
         try scene.journal("MOVE k 7")
         try scene.journal("COPY k to DB 7")
-        // In the snapshot it says that nothing had been moved: too late for the target, and reported.
+        // This entry shows that nothing had been moved at the source: too late for the target, so it is reported.
         scene.string("k", database: 7)
         scene.encoder.snapshotCompleted()
         #expect(try scene.lines() == ["SELECT 0", "SET k v", "UNLINK k"])
@@ -127,7 +127,7 @@ import Wire
 
     @Test func `an expired key is removed, or left alone under a conflict policy`() throws {
         let overwriting = encoder()
-        // The clocks of source and daemon may part by a little.
+        // The clocks of source and daemon may differ a little.
         snapshot(overwriting, "k", database: 0, expiry: 1_799_999_998_000)
         #expect(try overwriting.lines() == ["SELECT 0", "UNLINK k"])
         let skipping = encoder { $0.onConflict = .skip }
@@ -223,7 +223,7 @@ import Wire
         scene.string("c", expiry: EncoderScene.now - 100_000)
         #expect(scene.encoder.isBatchUnordered)
         #expect(try scene.lines().last == "UNLINK c")
-        // A record of a key may be about a value that is on its way, even if it becomes part of a run.
+        // A record may concern a value that is still in flight, even if it becomes part of an MSET.
         scene.string("d")
         try scene.journal("SET d 2")
         #expect(try scene.wireLines().last == "MSET d v d 2")

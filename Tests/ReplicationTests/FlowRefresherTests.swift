@@ -87,7 +87,7 @@ import Testing
     @Test func `of an unsupported type removes an older value from the target`() throws {
         ask()
         _ = refresher.begin([key])
-        // A bloom filter, of which nothing is looked into. Without a checksum.
+        // A bloom filter without a checksum; its contents are not examined.
         answer([33, 0, 9, 0] + [UInt8](repeating: 0, count: 8), before: 1, after: 1)
         scene.encoder.writeRefreshes(at: EncoderScene.now)
         #expect(names == ["UNLINK"])

@@ -40,7 +40,7 @@ extension CommandBatch {
     @Test func `sends a batch at once if the flow is quiet, and lets it grow if the flow is busy`() {
         let (script, first) = Script.sending()
         script.bytes()
-        // Decoding goes on while a batch is on its way.
+        // Decoding continues while a batch is in flight.
         script.expect("decode")
         script.decoded(.nothingMore)
         script.fill.hasContent = true
@@ -426,7 +426,7 @@ extension CommandBatch {
         script.decoded(.nothingMore)
         script.fill.hasContent = true
         script.complete(batch)
-        // Without a moment for more.
+        // In a drain the batch does not wait for more records.
         script.expect("send")
         let second = script.batch()
         script.send(second)

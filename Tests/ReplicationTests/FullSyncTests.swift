@@ -59,7 +59,7 @@ import Testing
 
     @Test func `says that the checkpoint is gone`() {
         #expect(reason([:], hasFollowed: true) == .checkpointGone)
-        // What flows that go on writing put into a target that somebody has emptied.
+        // The fields that writing flows store in a target that was emptied.
         #expect(reason(["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9"]) == .checkpointGone)
     }
 
@@ -117,7 +117,7 @@ import Testing
         var databases = FilledDatabases(.init(fields: ["filling": "0:0,5:17"]))
         databases.markNoted([0, 3, 5])
         #expect(databases.own == [0, 3])
-        // Once noted as filled a database is the task's: that is what the next full sync goes by.
+        // A database recorded as filled belongs to the task, which is what the next full sync relies on.
         #expect(FilledDatabases(.init(fields: ["databases": "0,5", "filling": "5:17"])).own == [0, 5])
     }
 }

@@ -135,7 +135,7 @@ private final class Harness {
         }
     }
 
-    /// The producer is the thread of this test, and nothing frees memory: it would wait for ever if it waited.
+    /// The producer is this test's thread, and nothing frees memory: if the intake waited, the test would hang.
     @Test(arguments: [1, 32, 64])
     func `never waits for a hanging disk: it fills memory, and then takes no more`(memory: Int) throws {
         let spooler = DispatchQueue(label: "a disk that stands still")
@@ -224,7 +224,7 @@ private final class Harness {
         #expect(harness.intake.failure?.remedy == "free space, or set spool.dir to a folder of another disk")
         try harness.take()
         #expect(harness.seen.position == harness.written.position)
-        // Room again: it takes again.
+        // With room again it accepts bytes again.
         #expect(try harness.put(100_000))
         try harness.take()
         #expect(harness.seen.position == harness.written.position)

@@ -157,7 +157,7 @@ import Testing
         try scene.expectNoLag(next: 150)
 
         scene.redis.pause()
-        // The first is in flight and the rest is decoded: not applied, both of them.
+        // The first record is in flight and the rest is decoded: none of them is applied.
         scene.put(Self.record(50))
         try wait(until: "it is decoded") { scene.status.decodedLSN == LSN(151) }
         for number in 51..<60 { scene.put(Self.record(number)) }
@@ -203,7 +203,7 @@ import Testing
             }
             return scene.status.lagBytes == 0
         }
-        // One that keeps its queue for all of the backlog answers once or twice; how often this thread asks is the machine's.
+        // An applier that blocks its queue for the whole backlog would answer once or twice only.
         #expect(answers > 4, "\(answers)")
         try scene.expectNoLag(next: 20_100)
     }
@@ -213,7 +213,7 @@ import Testing
         let record = Self.record(1)
         scene.put(Array(record.prefix(9)))
         try wait(until: "it grows old") { scene.status.lag > .milliseconds(200) }
-        // SELECT, which stands before it, has been decoded and has no commands of its own.
+        // The SELECT before the record has been decoded and has no commands of its own.
         #expect((1..<9).contains(scene.status.lagBytes))
         #expect(scene.status.receivedBytes == 9)
         scene.put(Array(record.dropFirst(9)))

@@ -71,7 +71,7 @@ import Testing
         #expect(watch.replacedSlot(at: Self.b) == nil)
         watch.confirmed(at: Self.a, in: topology)
         #expect(watch.replacedSlot(at: Self.a) == nil, "nothing is on its way")
-        // So it is for the next process, which has found the mark.
+        // The same holds for the next process, which has found the mark.
         var next = NodeWatch(text: watch.text)
         next.sent(mark(1, epoch: 2).stamp, to: Self.a, in: KeySlot(0), of: topology)
         #expect(next.replacedSlot(at: Self.a) == KeySlot(0))
@@ -105,7 +105,7 @@ import Testing
         watch.sent(mark(4).stamp, to: Self.b, in: KeySlot(100), of: moved)
         watch.confirmed(at: Self.b, in: moved)
         #expect(watch.expectedSlots == [KeySlot(50), KeySlot(100)])
-        // It is there still, and removed with the others in the end, by another process perhaps.
+        // The old mark is still there, and is removed with the others in the end, perhaps by another process.
         #expect(watch.markedSlots == [KeySlot(0)] + watch.expectedSlots.filter { $0 != KeySlot(0) })
         #expect(NodeWatch(text: watch.text).markedSlots == watch.markedSlots)
         #expect(NodeWatch(text: watch.text).text == watch.text)
@@ -114,10 +114,10 @@ import Testing
     @Test func `slots that moved to a master shortly before its replica was promoted may have lost their keys`() {
         let watch = watched()
         let promoted = Endpoint(host: "c", port: 1)
-        // The same slots: all that was written there is there.
+        // The promoted node has the same slots: everything written there is there.
         #expect(watch.check(mark(2), in: KeySlot(100), of: topology(Self.a, promoted)) == .complete)
         #expect(watch.check(mark(2), in: KeySlot(100), of: topology(Self.a, promoted, moved: true)) == .doubtful)
-        // No failover, or none of this node.
+        // There is no failover, or none of this node.
         #expect(watch.check(mark(2), in: KeySlot(100), of: topology(Self.a, Self.b, moved: true)) == .complete)
         #expect(watch.check(mark(1), in: KeySlot(0), of: topology(Self.a, Self.b, moved: true)) == .complete)
         // Its mark has gone to another node, and then it was replaced.
@@ -191,7 +191,7 @@ import Testing
         #expect(watch.check(mark(5), in: KeySlot(7), of: topology) == .complete)
         #expect(watch.check(mark(4), in: KeySlot(7), of: topology) == .unremoved(mark(4)))
         #expect(watch.check(nil, in: KeySlot(7), of: topology) == .older(nil))
-        // What was written after it can be done again.
+        // What was written after the removal can be repeated.
         watch.sent(mark(8).stamp, to: Self.a, in: KeySlot(7), of: topology)
         watch.confirmed(at: Self.a, in: topology)
         #expect(watch.check(mark(6), in: KeySlot(7), of: topology) == .older(mark(6)))
@@ -205,7 +205,7 @@ import Testing
     @Test func `a migrating slot takes no mark, and another slot of the node is used`() {
         var watch = watched()
         let topology = topology(Self.a, Self.b)
-        // Several marks were on their way.
+        // Several marks are in flight.
         for number in 3..<5 { watch.sent(mark(UInt64(number)).stamp, to: Self.a, in: KeySlot(0), of: topology) }
         for _ in 0..<2 { #expect(watch.refused(at: Self.a, slotIsOpen: true, in: topology) == true) }
         #expect(watch.slot(at: Self.a, in: topology) == KeySlot(99))
@@ -218,7 +218,7 @@ import Testing
         watch.sent(mark(6).stamp, to: Self.a, in: KeySlot(99), of: topology)
         #expect(watch.refused(at: Self.a, slotIsOpen: true, in: topology) == true)
         #expect(watch.slot(at: Self.a, in: topology) == KeySlot(98))
-        // For another reason it is tried again where it was.
+        // A mark refused for another reason is tried again in the same slot.
         watch.sent(mark(7).stamp, to: Self.b, in: KeySlot(100), of: topology)
         #expect(watch.refused(at: Self.b, slotIsOpen: false, in: topology) == true)
         #expect(watch.slot(at: Self.b, in: topology) == KeySlot(100))

@@ -17,7 +17,7 @@ import Testing
     private struct Flow: ReconciledFlow {
         let story: Story
         var hasEnded = false
-        /// Does not come to rest before it is called off.
+        /// Does not become quiet before it is cancelled.
         var waits = false
 
         func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] { keys }
@@ -28,7 +28,7 @@ import Testing
         func release() async { await story.add("release") }
     }
 
-    /// Does not answer a removal, and can be connected to again after so many attempts.
+    /// Does not answer a removal, and can be reconnected after `failures` failed attempts.
     private actor Target: ReconciledTarget {
         private let story: Story
         private let waits: Bool

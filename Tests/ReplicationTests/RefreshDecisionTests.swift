@@ -7,7 +7,7 @@ import Wire
 
 @testable import Replication
 
-/// Of each way in which a key can come to differ: whether it is read at the source. A new one without a decision does not
+/// For each way in which a key can come to differ: whether it is read at the source. A new one without a decision does not
 /// compile.
 @Suite struct `A request to read a key at the source` {
     private let queue: RefreshQueue
@@ -38,9 +38,9 @@ import Wire
 
     private static func isRead(_ unsupported: Unsupported) -> Bool {
         switch unsupported {
-        // What it has made may be of a type that the target knows.
+        // The result may be of a type that the target knows.
         case .unknownCommand, .payload, .scripting: true
-        // The target has nothing to put it into.
+        // The target has no type for it.
         case .json, .bloom, .countMinSketch, .topK, .cuckoo, .fieldExpiry, .memberExpiry, .database: false
         // No data, or none that may be there.
         case .searchIndex, .throttle, .reservedKey: false
@@ -61,7 +61,7 @@ import Wire
         #expect(asked == (Self.isRead(unsupported) ? ["3 k"] : []))
     }
 
-    /// With scripts the target says which (`ElementExpiry`).
+    /// With scripts the target itself reports such hashes (`ElementExpiry`).
     @Test func `is made for a hash whose field may have expired, if the target has field TTLs and no scripts`() throws {
         var profile = TargetProfile(flavor: .redis, version: .init(7, 4), hasFieldExpiry: true)
         profile.hasScripts = false
@@ -191,7 +191,7 @@ import Wire
         #expect(asked == ["0 a", "0 b", "0 c", "2 c"])
     }
 
-    /// What asks for a key when `command` of the batch is refused.
+    /// The keys that are requested when the target refuses `command` of the batch.
     private func asked(whenRefused command: String, of batch: CommandBatch) throws -> Set<String> {
         let index = try #require(batch.wireLines().firstIndex(of: command))
         let classifier = ReplyClassifier(scene.context, scene.encoder.reports, nil)
@@ -215,7 +215,7 @@ import Wire
         #expect(asked == [])
         #expect(try asked(whenRefused: "INCRBY n +5", of: first) == ["0 n", "0 m", "0 o", "2 o"])
         #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first) == ["0 a", "0 c"])
-        // Taken apart, or without others that are refused.
+        // Also if the batch is taken apart into single commands.
         #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first.inSingleCommands()) == ["0 a", "0 c"])
         scene.encoder.reports.confirmed(first.progress)
         #expect(try asked(whenRefused: "INCRBY n +5", of: first) == ["0 n"], "they are confirmed")
@@ -251,7 +251,7 @@ import Wire
             command: "SUNIONSTORE to a b", kind: .error("WRONGTYPE Operation against a key"),
             keys: ["0 to", "0 a", "0 b"]),
         Reply(command: "XCLAIM k g c 0 1-1", kind: .empty, keys: ["0 k"]),
-        // A value of ours that is gone: the key that was to get it.
+        // A value that we had built is gone: the key that was to get it is read.
         Reply(command: "RENAME df2redis:value:test:whole k", kind: .error("ERR no such key"), keys: ["0 k"]),
         Reply(
             command: "RENAME {06S}df2redis:value:test:whole k", kind: .error("ERR no such key"), isRepeated: true,
@@ -358,7 +358,7 @@ import Wire
         #expect(stopped.message.contains(": add \(rule) to the user (\(error))"), "\(stopped)")
         #expect(asked == keys)
         #expect(scene.letters == [])
-        // This queue is gone with the process.
+        // The queue ends with the process, so that a full sync has to follow.
         #expect((stopped.resumeBlocker == .noPosition) == !keys.isEmpty)
     }
 

@@ -6,7 +6,7 @@ import Wire
 
 @testable import Replication
 
-/// A shard of a source whose journal says too little, its stream, a target that follows it, and questions for values in
+/// A shard of a source with incomplete journal records, its stream, a target that follows it, and reads of values in
 /// between: everything happens in a random order, one step at a time.
 private struct RefreshModel {
     private struct Question {
@@ -144,7 +144,7 @@ private struct RefreshModel {
         }
     }
 
-    /// - Returns: whether both sides are equal once nothing is on its way.
+    /// - Returns: whether both sides are equal once no record and no read is pending.
     mutating func isEqualAtRest() -> Bool {
         while hasRecord { applyRecord() }
         for _ in 0..<10_000 where schedule.count > 0 || !questions.isEmpty {

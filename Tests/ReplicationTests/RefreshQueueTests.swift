@@ -127,7 +127,7 @@ import Testing
         queue = rememberingQueue(mostHistoryBytes: 400)
         #expect(!resume((5, 40), (7, 40), (3, 1)))
         #expect(!resume((5, 40), (7, 39), (3, 1)))
-        // The oldest that is left is another flow's; or none is left.
+        // The oldest remaining entry is another flow's, or there is none.
         #expect(resume((5, 40), (7, 0), (3, 1)))
         #expect(!resume((5, 40), (7, 0), (3, 1)), "it has been said")
         #expect(resume((5, 40), (7, 0), (3, 0)))
@@ -264,7 +264,7 @@ import Testing
         for request in taken.prefix(3) { first?.finish(request.key, .written) }
         time.pass(5000)
         _ = first?.take(atMost: 0)
-        // As after SIGKILL: nobody has said goodbye.
+        // As after SIGKILL: the queue is not closed.
         first = nil
 
         let second = queue(path: path, mostInMemory: 10)
@@ -496,7 +496,7 @@ import Testing
         #expect(names(queue.take(atMost: 1, urgent: 16)) == ["b"])
         queue.retry(urgent("b").key, wasStale: true)
         #expect(names(queue.take(atMost: 1, urgent: 16)) == ["b"])
-        // A record that comes meanwhile is no reason to hurry.
+        // A request from a record in the meantime is not urgent.
         queue.ask(request("b"))
         queue.finish(urgent("b").key, .written)
         #expect(queue.urgentCount == 0)

@@ -8,7 +8,7 @@ import Wire
 
 @testable import Replication
 
-/// Tasks of other names in one target, as far as the step that makes sure that each source is followed by one of them.
+/// Tasks of different names with one target, up to the step that ensures that only one of them follows a source.
 private final class RivalScene {
     static let source = String(repeating: "a", count: 40)
 
@@ -41,7 +41,7 @@ private final class RivalScene {
         let registry: TaskRegistry
         let control: TargetControl
 
-        /// - Returns: why it may not; `nil`: it may.
+        /// - Returns: why it may not follow the source; `nil` if it may.
         func follow(
             _ source: String = RivalScene.source, filling scope: DatabaseScope = .all(except: [])
         ) async -> TargetError.Code? {
@@ -82,7 +82,7 @@ private final class RivalScene {
 
     func expectOne(_ round: Int = 0) async throws {
         let contenders = [try await begin("a", "a\(round)"), try await begin("b", "b\(round)")]
-        // At the same time, and each before the other has written anything else.
+        // Both ask at the same time, before the other one has written anything else.
         async let one = contenders[0].follow()
         async let other = contenders[1].follow()
         let ends = await [one, other]
@@ -110,7 +110,7 @@ private final class RivalScene {
         try end(next)
         let renamed = try await begin("b", "2b")
         #expect(await renamed.follow() == nil, "the task has another name now")
-        // A process that has begun anew, and is yet to look; what the one before has left means nothing.
+        // A new process that has not asked yet: what its predecessor has left does not count.
         let waiting = try await begin("b", "3b")
         let third = try await begin("c", "2c")
         #expect(await third.follow() == nil)
@@ -186,7 +186,7 @@ extension RunAlone.`Two tasks of one source, in this process` {
         _ = try await task.lease.claim()
         try await task.lease.claimSource(RivalScene.source, filling: .only([0]))
         let next = try await rivals.begin("other", "1")
-        // The record is renewed every few seconds: as if it had ended just before the other one looked.
+        // The record is renewed every few seconds: delete it, as if it had expired just before the other task looked.
         try await eventually("the other one is let in") {
             try rivals.command("DEL", rivals.recordKey(task.checkpointKey.name))
             return await next.follow() == nil

@@ -106,7 +106,7 @@ private actor Gate {
             await Task.yield()
             request.make()
         }
-        // It may have come before the drain began, which is left out then.
+        // The second request may have come before the drain began, which is skipped then.
         _ = await drained
         #expect(await request.drain(for: .seconds(600)) == false)
     }

@@ -92,7 +92,7 @@ extension RunAlone.`A session in this process` {
         }
         #expect(try await session.run() == .left)
         #expect(scene.notices.details.contains(step.place))
-        // Nobody is waited for while flows are built.
+        // Building the flows waits for no peer.
         let next = step == .buildFlows ? nil : OpeningStep(rawValue: step.rawValue + 1)
         #expect(next == nil || !scene.notices.details.contains(next?.place ?? ""), "the step was cut short")
         #expect(scene.notices.phases.last == .leaving)
@@ -117,7 +117,7 @@ extension RunAlone.`A session in this process` {
 }
 
 extension RunAlone {
-    /// The error of a session says in which phase it came up, at which flow, and what is underneath.
+    /// The error of a session contains its phase, its flow and its cause.
     @Suite struct `How a session fails` {}
 }
 

@@ -185,7 +185,7 @@ import Wire
             scene.stages.admit($0, at: place, conflicts: nil)
         }
         #expect(admission == .drop)
-        // Reconciling comes first: what is left of the command is the source's from here on.
+        // Reconciling comes first: the remaining keys of the command belong to the source from here on.
         #expect(try scene.lines() == ["SELECT 0", "UNLINK a", "DEL a"])
         #expect(scene.stages.reconcile.synced([Array("a".utf8)], database: 0).count == 1)
     }
@@ -233,7 +233,7 @@ import Wire
         let position = StreamPosition(next: nil)
         position.setArrival(newest: 5_000, oldest: 4_000)
         #expect(position.window == ExecutionWindow(earliest: 4_000 - ElementExpiry.transitMilliseconds, latest: 5_000))
-        // What a source sends again may be of any time before.
+        // Records that a source sends again may be of any earlier time.
         let continued = StreamPosition(next: 7)
         continued.setArrival(newest: 5_000, oldest: 4_000)
         #expect(continued.window == ExecutionWindow(earliest: 0, latest: 5_000))

@@ -99,7 +99,7 @@ import Wire
         #expect(fullSync(outlook(filled, target: keys) { $0.existing = .flush })?.effect == .empties([0, 3]))
         #expect(fullSync(outlook(["filling": "0:0,3:5"], target: keys))?.effect == .removes(from: [0]))
         #expect(fullSync(outlook(filled, target: [:]))?.effect == .removes(from: []))
-        // The source has keys in a database that has some of others, too.
+        // The source has keys in a database that also holds foreign keys.
         var wider = source
         wider.keys = [0: 3, 7: 1]
         #expect(fullSync(outlook(filled, source: wider, target: keys))?.effect == .removes(from: [0, 3]))

@@ -10,7 +10,7 @@ extension CommandBatch {
     fileprivate var checkpoint: String? { checkpointValue.map { String(decoding: $0, as: UTF8.self) } }
 }
 
-/// What leaves the position where it is: values that were read at the source, deadlines, elements that end.
+/// Writes that do not move the position: values that were read at the source, deadlines, expired elements.
 @Suite struct `What a flow writes beside the stream` {
     @Test(arguments: [false, true])
     func `is confirmed or resent after a loss, although it does not move the position`(_ isApplied: Bool) throws {

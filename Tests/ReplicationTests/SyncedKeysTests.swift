@@ -4,7 +4,7 @@ import Testing
 
 @testable import Replication
 
-/// What a reconciling full sync knows to be the source's, and removes ahead of a command.
+/// The keys that a reconciling full sync knows to be the source's; others are removed ahead of a command.
 @Suite struct `The keys of a full sync that reconciles` {
     private func reconciling() -> EncoderScene {
         EncoderScene(start: { $0.keyFolder = NSTemporaryDirectory() })
