@@ -67,7 +67,7 @@ struct `The import mode of a Valkey` {
         #expect(try scene.mode == "yes")
     }
 
-    @Test func `ends with a task that ends at an error that no restart resolves`() throws {
+    @Test func `ends when the task ends with an error that no restart resolves`() throws {
         let scene = try Scene()
         try scene.replaceMaster { port in
             var options = MasterOptions()

@@ -72,7 +72,7 @@ extension CommandBatch {
         other.expect(Self.lostBeside, "wait")
     }
 
-    @Test func `does not keep the flow from a position in the spelling of an earlier version`() {
+    @Test func `lets the flow begin at a position in the spelling of an earlier version`() {
         let script = Script(at: 5)
         script.linkUp(script.confirmed?.replacing(" 5", with: " 05"))
         script.expect("decode")
