@@ -37,7 +37,7 @@ import Testing
         }
     }
 
-    @Test func `shows a stable task, its incidents, a lost target, the leave, and that nobody is there any more`()
+    @Test func `shows a stable task, its incidents, a lost target, the leave, and the loss of contact`()
         throws
     {
         let scene = try Scene()
@@ -90,10 +90,10 @@ import Testing
         try scene.picture("no-contact")
     }
 
-    @Test func `shows how far a full sync is, in the dark too`() throws {
+    @Test func `shows the progress of a full sync in dark mode`() throws {
         let scene = try Scene(["advanced": ["qps: 2000"]], isDark: true)
         for number in 0..<20_000 { scene.master.execute("SET key:\(number) value") }
-        // The daemon has connected to a source without keys, or with some: another one is in the middle of its full sync.
+        // The first daemon may have found a source without keys: a second one makes a full sync of all of them.
         try scene.daemon.leave()
         let target = try RedisServer()
         defer { target.stop() }
@@ -121,7 +121,8 @@ import Testing
         try daemon.leave()
     }
 
-    @Test func `says in words that everybody can read why the source is lost, and why full syncs were made`() throws {
+    @Test func `shows as plain text why the source is lost, why full syncs were made and why keys are not read`() throws
+    {
         let scene = try Scene()
         try scene.daemon.wait(forLine: "stable: following")
         try scene.open()
@@ -140,7 +141,7 @@ import Testing
         #expect(try scene.browser.evaluate(blocked) == "false They are not read: no +DUMP")
     }
 
-    @Test func `draws its charts by time, however seldom it has asked`() throws {
+    @Test func `places chart samples by their time, even at irregular intervals`() throws {
         let scene = try Scene()
         try scene.open()
         try scene.wait(for: "Stable", in: "sentence")
@@ -157,7 +158,7 @@ import Testing
         #expect(try line("[{at: 400000, value: 2}]").isEmpty)
     }
 
-    @Test func `asks for the token, and shows nothing before it has it`() throws {
+    @Test func `asks for the token, and shows nothing until the right one is entered`() throws {
         let scene = try Scene(["dashboard": ["addr: 127.0.0.1:0", "token: s3cret"]])
         try scene.daemon.wait(forLine: "stable: following")
         try scene.open()

@@ -45,7 +45,7 @@ import Wire
         }
     }
 
-    @Test func `of nothing is refused, or says so`() throws {
+    @Test func `rejects an empty --filter, and warns about databases that are empty on both sides`() throws {
         let (source, target) = (try startedMaster(), try RedisServer())
         defer {
             source.stop()
@@ -64,7 +64,7 @@ import Wire
         #expect(pattern.errors.contains("--filter is a pattern"))
     }
 
-    @Test func `finds both sides equal but for what a policy leaves out, and lists it`() throws {
+    @Test func `lists keys that a policy leaves out, and does not count them as differences`() throws {
         let master = try startedMaster(shards: 2)
         let target = try RedisServer()
         defer {
@@ -95,14 +95,14 @@ import Wire
         let json = try scene.check("--json")
         #expect(json.output.contains(#""leftOut":{"MBbloom--":1},"leftOutDatabases":{"3":1,"99":1}"#), "\(json)")
 
-        // Where the policy is to stop, nothing is left out.
+        // With policy stop nothing is left out.
         let strict = try Scene(source: master.port, target: target.port, ofTarget: ["database: {3: skip, 99: skip}"])
         let differing = try strict.check("--settle", "0.1")
         #expect(differing.code == 1, "\(differing)")
         #expect(try strict.differences().map { $0["kind"] } == ["missing"])
     }
 
-    @Test func `says by its exit status whether both sides are equal, and lists what differs`() throws {
+    @Test func `exits with 0 if both sides are equal and with 1 if keys differ, which it lists`() throws {
         let (source, target) = (try startedMaster(), try RedisServer())
         defer {
             source.stop()
@@ -139,7 +139,7 @@ import Wire
         #expect(try scene.differences("own").map { $0["key"] } == ["c"])
     }
 
-    @Test func `ends with the exit status of what keeps it from comparing`() throws {
+    @Test func `exits with the status for the reason why it cannot compare`() throws {
         let (source, target) = (try startedMaster(), try RedisServer())
         defer {
             source.stop()
@@ -160,7 +160,7 @@ import Wire
         #expect(try scene.check().code == 69)
     }
 
-    @Test func `tells the result although the differing keys cannot be written`() throws {
+    @Test func `prints the result even if the list of differing keys cannot be written`() throws {
         let (source, target) = (try startedMaster(), try RedisServer())
         defer {
             source.stop()
@@ -174,14 +174,14 @@ import Wire
             full.errors.contains("not all differing keys could be written: write /dev/full: No space left on device"))
     }
 
-    @Test func `compares where its usual file cannot be created, and says so before`() throws {
+    @Test func `warns and still compares if its default output file cannot be created`() throws {
         let (source, target) = (try startedMaster(), try RedisServer())
         defer {
             source.stop()
             target.stop()
         }
         let scene = try Scene(source: source.port, target: target.port)
-        // In the place of the new file, so that root cannot create one either.
+        // A folder in place of the new file, so that even root cannot create the file.
         mkdir(scene.folder.file("lab.check.jsonl.new"), 0o700)
         for port in [source.port, target.port] { try RESPClient(port: port).command("SET", "a", "1") }
         let equal = try scene.check()
@@ -200,7 +200,7 @@ import Wire
     }
 
     @Test(.enabled(if: geteuid() == 0, "giving a file away takes root"))
-    func `run by root leaves a file that is the folder's owner's`() throws {
+    func `run by root gives its output file to the owner of the state directory`() throws {
         let (source, target) = (try startedMaster(), try RedisServer())
         defer {
             source.stop()
@@ -240,7 +240,7 @@ import Wire
     .serialized,
     .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
 struct `The command check beside a task` {
-    @Test func `finds no difference under random writes, and the one that is made`() throws {
+    @Test func `finds no difference under random writes, and finds one that is made on purpose`() throws {
         let master = try DragonflyServer(shards: 2)
         let redis = try RedisServer()
         defer {

@@ -4,12 +4,12 @@ import Lab
 import Testing
 import Wire
 
-/// Where the position is kept: in the target, in a file, or of no use to the next start.
+/// Where the position is kept: in the target, in a file, or, if checkpoints are disabled, not for the next start.
 @Suite(.serialized) struct `A task's position` {
     private let often = ["store: file", "intervalSeconds: 1"]
     private let seldom = ["store: file", "intervalSeconds: 3600"]
 
-    @Test func `in a file is gone on from after a kill, and leaves nothing of its own in the target`() throws {
+    @Test func `in a file is resumed after a kill, without a key of its own in the target`() throws {
         let scene = try RedisScene()
         for index in 0..<100 { scene.master.execute("SET k:\(index) \(index)") }
         var daemon = try scene.start(often)
@@ -29,14 +29,14 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    @Test func `in a file does not keep a target without memory from refusing a batch as a whole`() throws {
+    @Test func `in a file does not change that a target out of memory refuses a batch as a whole`() throws {
         let scene = try RedisScene(target: ["--maxmemory-policy", "noeviction"])
         let daemon = try scene.start(["store: file"])
         try daemon.wait(forLine: "stable: following")
         scene.master.execute("RPUSH list " + (0..<40).map { "\($0)" }.joined(separator: " "))
         try scene.waitUntilEqual()
         try scene.client.command("CONFIG", "SET", "maxmemory", "1")
-        // A script of ours, which needs memory only inside, and what must not be done twice.
+        // Our own script, which needs memory only inside, and a command that must not be repeated.
         for _ in 0..<20 {
             scene.master.execute("LPOP list")
             scene.master.execute("INCRBYFLOAT float 1.5")
@@ -51,7 +51,7 @@ import Wire
         #expect(daemon.deadLetters == [])
     }
 
-    @Test func `in a file is exact after a leave, and behind it what a crash repeats may be refused`() throws {
+    @Test func `in a file is exact after a leave; after a crash, repeated commands may be refused`() throws {
         let scene = try RedisScene()
         var daemon = try scene.start(seldom)
         try daemon.wait(forLine: "event=stable")
@@ -81,7 +81,7 @@ import Wire
         try daemon.expectExit(65)
     }
 
-    @Test func `is not gone on from when the stop by policy was noted in part only`() throws {
+    @Test func `is not resumed if the note of a stop by policy is incomplete`() throws {
         let scene = try RedisScene()
         scene.master.execute("SET k v")
         try scene.start(["store: target"]).wait(forLine: "event=stable")
@@ -94,7 +94,7 @@ import Wire
         #expect(scene.master.fullSyncs == 2)
     }
 
-    @Test func `in a damaged file is not guessed: a full sync says why and removes what is gone`() throws {
+    @Test func `in a damaged file leads to a full sync, which gives the reason and removes deleted keys`() throws {
         let scene = try RedisScene()
         scene.master.execute("SET stays 1")
         scene.master.execute("SET goes 1")
@@ -112,7 +112,7 @@ import Wire
         try daemon.leave()
     }
 
-    @Test func `is not written over a file that is none of its own`() throws {
+    @Test func `is not written over a file that is not a checkpoint file`() throws {
         let scene = try RedisScene()
         let path = try scene.folder.write("{\"lsn\": 5}", to: "foreign.json")
         let daemon = try scene.start(["store: file", "path: \(path)"])
@@ -122,7 +122,7 @@ import Wire
         #expect(scene.master.sessionsStarted == 0, "the source is not even asked")
     }
 
-    @Test func `in a file is stored for all flows at a global command, before what is behind it`() throws {
+    @Test func `in a file is stored for all flows at a global command, before later commands are applied`() throws {
         let scene = try RedisScene()
         let daemon = try scene.start(seldom)
         try daemon.wait(forLine: "event=stable")
@@ -135,7 +135,7 @@ import Wire
         #expect(scene.master.nextLSNs != behind)
     }
 
-    @Test func `in a file on a full disk is warned of once, and written when there is room`() throws {
+    @Test func `in a file causes one warning while it cannot be written, and is written again afterwards`() throws {
         let scene = try RedisScene()
         let daemon = try scene.start(often)
         try daemon.wait(forLine: "event=stable")
@@ -174,7 +174,7 @@ import Wire
         #expect(scene.master.fullSyncs == 1)
     }
 
-    @Test func `in a file says nothing of a target that was restarted: a full sync says so`() throws {
+    @Test func `in a file does not suffice after a restart of the target: a full sync follows`() throws {
         let scene = try RedisScene(target: ["--appendonly", "yes", "--appendfsync", "always"])
         scene.master.execute("SET k 1")
         let daemon = try scene.start(often)
@@ -189,7 +189,7 @@ import Wire
         try daemon.leave()
     }
 
-    @Test func `is of no use to the next start when it is switched off`() throws {
+    @Test func `is ignored by the next start if checkpoints are disabled`() throws {
         let scene = try RedisScene()
         scene.master.execute("SET goes 1")
         for round in 1...2 {
@@ -197,7 +197,7 @@ import Wire
             try daemon.wait(forLine: "stable: following")
             #expect(scene.master.fullSyncs == round)
             if round == 2 { try daemon.wait(forLine: "reconciled:") }
-            // A lost session goes on: only a start is one from the beginning.
+            // A lost session is resumed: only a new start begins with a full sync.
             scene.master.endSessions()
             try daemon.wait(forLine: "resuming at the checkpoint")
             scene.master.execute("DEL goes")
@@ -207,7 +207,7 @@ import Wire
         }
     }
 
-    @Test func `is kept under the name that the configuration gives it, and no full sync removes it`() throws {
+    @Test func `is kept under the configured key prefix, and no full sync removes it`() throws {
         let scene = try RedisScene()
         for round in 1...2 {
             let daemon = try scene.start(["keyPrefix: 'ours/'"])

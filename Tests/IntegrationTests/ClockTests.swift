@@ -4,15 +4,17 @@ import Lab
 import Testing
 import Wire
 
-/// A source whose clock is not ours: the times of its stream are its own.
-@Suite(.serialized) struct `A source with another clock` {
-    @Test(arguments: [5_000, -5_000] as [Int64]) func `is understood, and told`(_ skew: Int64) throws {
+/// A source whose clock differs from the daemon's: the times in its stream are those of its own clock.
+@Suite(.serialized) struct `A source whose clock differs from ours` {
+    @Test(arguments: [5_000, -5_000] as [Int64]) func `keeps its TTLs at the target, and the skew is logged`(
+        _ skew: Int64
+    ) throws {
         let scene = try RedisScene(from: startedMaster(shards: 1) { $0.clockSkew = skew }, into: RedisServer())
         let (master, client) = (scene.master, try scene.client)
         func sourceTime() -> Int64 { Int64(Date().timeIntervalSince1970 * 1000) + skew }
         let daemon = try scene.follow()
         func journal(_ line: String) { master.send(journal: [JournalEntry(line)], flow: 0) }
-        // Plain GETEX leaves the source's time; a real expiry lies beyond the margin.
+        // A plain GETEX journals the source's present time; a real expiry is later than the margin.
         journal("SET getex v")
         journal("PEXPIREAT getex \(sourceTime())")
         journal("SET real v")
@@ -21,7 +23,7 @@ import Wire
         journal("SET end v")
         try wait(until: "the last record is applied") { try client.command("GET", "end").text == "v" }
         #expect(try client.command("PEXPIRETIME", "getex").int == -1)
-        // Later by what the guard of TTLs adds.
+        // The guard of TTLs adds its margin.
         #expect(try client.command("PEXPIRETIME", "real").int ?? 0 >= deadline)
         #expect(daemon.logs(skew > 0 ? "ms ahead of ours" : "ms behind ours"))
         try daemon.leave()

@@ -10,7 +10,7 @@ import Testing
             environment: ["RUNTIME_DIRECTORY": folder.file("run")])
     }
 
-    @Test func `keeps their numbers from all that it opens`() throws {
+    @Test func `opens /dev/null in their place`() throws {
         let (source, target) = (try startedMaster(), try RedisServer())
         let folder = try TemporaryFolder("closed")
         let config = try folder.write(
@@ -39,7 +39,7 @@ import Testing
         #expect(daemon.terminate() == .exited(0))
     }
 
-    @Test func `still reports that nothing can be printed`() throws {
+    @Test func `still exits with an error if it cannot print`() throws {
         let folder = try TemporaryFolder("closed")
         let printing = try shell("exec \"$0\" config --print-default >&-", in: folder)
         #expect(try printing.waitForEnd() == .exited(74))

@@ -18,7 +18,7 @@ extension RunAlone.`A cluster of Valkeys` {
     }
 
     @Test(.timeLimit(.minutes(5)))
-    func `gets all databases, through kills, a failover and slots moved under load, in import mode on every node`()
+    func `receives all databases in import mode despite kills, a failover and slots moved under load`()
         throws
     {
         let scene = try scene(replicas: 1)
@@ -58,7 +58,7 @@ extension RunAlone.`A cluster of Valkeys` {
         #expect(remains == ClusterScene.remains)
     }
 
-    @Test func `has a flush and a removal of old keys in each database, and values in pieces`() throws {
+    @Test func `supports flushes, the removal of old keys and values in pieces in every database`() throws {
         let scene = try scene()
         for database in [0, 3, 15] {
             for index in 0..<300 { scene.master.execute("SET key:\(index) v\(database)", database: database) }
@@ -96,7 +96,7 @@ extension RunAlone.`A cluster of Valkeys` {
         try daemon.leave(timeout: stopLimit)
     }
 
-    @Test func `does with databases that it lacks, or that are left out, what it was asked to`() throws {
+    @Test func `ends the task at a database that it lacks, unless the configuration skips that database`() throws {
         let scene = try scene(databases: 4)
         for database in [0, 2, 3, 7] { scene.master.execute("SET key v", database: database) }
         let stopped = try scene.start(sections: ["target": ["database: {2: skip}"]])

@@ -3,7 +3,7 @@ import Lab
 import Testing
 import Wire
 
-/// A task that follows into a cluster of which all nodes are named to it.
+/// A task whose target is a cluster, with all its nodes as seeds.
 private final class Scene: TaskScene<RedisCluster> {
     init(replicas: Int = 1, keys: Int = 200) throws {
         let master = try startedMaster { $0.backlogRecords = 4_000_000 }
@@ -30,7 +30,7 @@ private final class Scene: TaskScene<RedisCluster> {
         try #require(try (0..<1000).map { "new:\($0)" }.first { try cluster.master(of: $0) === node })
     }
 
-    /// Its replica gets nothing of what `body` does, and takes its place.
+    /// Lets the replica of `node` take its place without what `body` writes.
     func replace(_ node: RedisCluster.Node, after body: () throws -> Void) throws {
         try wait(until: "it has its replica") { try !cluster.replicas(of: node).isEmpty }
         let replica = try #require(try cluster.replicas(of: node).first)
@@ -74,7 +74,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
     }
 
     @Test(arguments: [true, false])
-    func `a replica that took its place without the last writes while no task ran is noticed at the start`(
+    func `a replica promoted without the last writes while no task runs is noticed at the next start`(
         wasOrderly: Bool
     ) throws {
         let scene = try Scene()
@@ -87,7 +87,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
             if wasOrderly { try scene.daemon.leave() } else { scene.daemon.process.kill() }
         }
         try scene.start()
-        // After an orderly end no slot says what it has of the records since then.
+        // After an orderly end no mark says which of the records since then a slot has.
         try scene.daemon.wait(forLine: wasOrderly ? "came back without a flush" : "came back without writes")
         for index in 0..<300 { scene.master.execute("INCR n:\(index)") }
         try scene.waitUntilEqual()
@@ -98,7 +98,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
     enum Loss: CaseIterable { case end, outage, fullSync }
 
     @Test(arguments: Loss.allCases)
-    func `the master of the checkpoint comes back from before the end of a session, or a full sync`(
+    func `the loss of the last writes is noticed at the master that holds the checkpoint`(
         _ loss: Loss
     ) throws {
         let scene = try Scene()
@@ -112,7 +112,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
             switch loss {
             case .end: try scene.daemon.leave()
             case .outage:
-                // Until well after the failover.
+                // Long enough to cover the failover.
                 scene.master.refuse(Refusal.loading(times: 20))
                 scene.master.endSessions()
                 try scene.daemon.wait(forLine: "event=left")
@@ -126,7 +126,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
             }
         }
         if loss != .outage { try scene.start() }
-        // The other masters have what came since, and nothing there says which records it was.
+        // The other masters have the later records, and nothing says which of them.
         try scene.daemon.wait(forLine: "that the node with the checkpoint has come back without", timeout: .seconds(60))
         count()
         try scene.waitUntilEqual()
@@ -134,7 +134,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
         #expect(scene.master.violations == [])
     }
 
-    @Test func `a master that somebody empties is noticed with the next write there`() throws {
+    @Test func `an emptied master is noticed at the next write to it`() throws {
         let scene = try Scene(replicas: 0)
         let node = try scene.other()
         for index in 0..<300 { scene.master.execute("INCRBY n:\(index) 1000") }
@@ -146,11 +146,11 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
         #expect(scene.master.violations == [])
     }
 
-    @Test func `a flow is not put back to before a FLUSHALL that the other flows have passed`() throws {
+    @Test func `a flow is not rewound past a FLUSHALL that the other flows have applied`() throws {
         let scene = try Scene()
         let node = try scene.other()
         let key = try scene.key(at: node)
-        // Each flow has a mark there from before.
+        // Each flow has an older mark on the node.
         for index in 0..<300 { scene.master.execute("SET before:\(index) v") }
         try scene.waitUntilEqual()
         try scene.replace(node) {
@@ -167,7 +167,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
         #expect(!scene.daemon.log.contains("do not meet"))
     }
 
-    @Test func `after a reconciling full sync every flow expects a mark of every master`() throws {
+    @Test func `after a reconciling full sync, every flow expects a mark on every master`() throws {
         let scene = try Scene(replicas: 0)
         try scene.waitUntilEqual()
         scene.master.withholdingRecords { for index in 0..<100 { scene.master.execute("DEL old:\(index)") } }
@@ -184,7 +184,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
         try scene.waitUntilEqual()
     }
 
-    @Test func `lost writes are noticed and made again while the source is idle`() throws {
+    @Test func `lost writes are noticed and repeated while the source is idle`() throws {
         let scene = try Scene()
         try scene.waitUntilEqual()
         let node = try scene.other()
@@ -199,7 +199,7 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
         try scene.waitUntilEqual()
     }
 
-    @Test func `a master that comes back empty is noticed while the source is idle, and nothing of it is accepted`()
+    @Test func `a master that comes back empty is noticed while the source is idle, and filled again`()
         throws
     {
         let scene = try Scene(replicas: 0)
@@ -216,7 +216,9 @@ extension RunAlone.`Failovers of a cluster whose replicas lag` {
     }
 
     @Test(arguments: Memory.allCases)
-    func `when the master that has the checkpoint loses its data, old keys of the others go`(_ memory: Memory) throws {
+    func `old keys on the other masters are removed if the master with the checkpoint loses its data`(
+        _ memory: Memory
+    ) throws {
         let scene = try Scene(replicas: 0)
         for index in 0..<200 { scene.master.execute("SET old:\(index) w") }
         try scene.waitUntilEqual()

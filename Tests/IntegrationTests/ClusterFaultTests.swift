@@ -19,7 +19,7 @@ private final class CountingWriter: @unchecked Sendable {  // what both threads 
         Thread { self.run() }.start()
     }
 
-    /// Each key has been written to so often.
+    /// How often each key has been written to.
     var rounds: Int { lock.withLock { state.rounds } }
 
     private func run() {
@@ -56,7 +56,7 @@ extension RunAlone {
 }
 
 extension RunAlone.`Faults of a cluster` {
-    /// A task that knows all nodes by name.
+    /// A task with all nodes as seeds.
     private static func scene(into cluster: RedisCluster) throws -> ClusterScene {
         let seeds = cluster.nodes.map { "\"\($0.address)\"" }.joined(separator: ", ")
         return try ClusterScene(
@@ -85,8 +85,8 @@ extension RunAlone.`Faults of a cluster` {
             return (torture.report, torture.report.violations(source.stop()))
         }
         for kind in Torture.TargetKind.cluster.faults { #expect(outcome.faults[kind] ?? 0 > 0, "\(kind) had its turn") }
-        // On a busy machine a fault may meet the first full sync, or what it removes, and it then begins again; and a node may be
-        // killed before its replica has what was confirmed.
+        // On a busy machine a fault may come during the first full sync or its removals, which then start over; and a node may be
+        // killed before its replica has the confirmed writes.
         let isUnderstood = outcome.fullSyncReasons.allSatisfy {
             $0.contains("the one before was ended before it") || $0.contains("a node of the target has come back")
         }
@@ -124,7 +124,8 @@ extension RunAlone.`Faults of a cluster` {
     }
 
     @Test(.timeLimit(.minutes(10)))
-    func `every family is equal after kills, failovers, a crashed master and 300 slots moved under load`() async throws
+    func `values of every type are equal after kills, failovers, a crashed master and 300 slots moved under load`()
+        async throws
     {
         let seed = printedSeed()
         try await onThread {

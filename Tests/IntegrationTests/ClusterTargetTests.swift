@@ -20,7 +20,9 @@ extension RunAlone.`A cluster as target` {
         try waitUntilEqual { try ServerComparison(source: source, target: cluster).differences }
     }
 
-    @Test func `a full sync and the writes after it bring every family, and a leave one key of our own`() throws {
+    @Test func `gets values of every type by a full sync and later writes, and keeps two own keys after a leave`()
+        throws
+    {
         let master = try startedMaster()
         defer { master.stop() }
         let cluster = try RedisCluster(replicas: 0)
@@ -40,7 +42,7 @@ extension RunAlone.`A cluster as target` {
         #expect(own == ["df2redis:checkpoint:lab", "df2redis:tasks"])
     }
 
-    @Test func `elements end when their TTLs have passed, in whatever slot their keys are`() throws {
+    @Test func `has elements expire with their TTLs, whatever slots their keys are in`() throws {
         let master = try startedMaster(shards: 1)
         defer { master.stop() }
         let cluster = try RedisCluster(replicas: 0)

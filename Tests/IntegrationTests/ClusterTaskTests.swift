@@ -9,7 +9,7 @@ extension RunAlone {
 }
 
 extension RunAlone.`A task into a cluster` {
-    @Test func `brings every family, goes on after a restart, and leaves its position`() throws {
+    @Test func `copies values of every type, resumes after a restart, and keeps its position at the target`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         let seed = printedSeed()
         let before = try RandomWriter(port: scene.master.port, databases: [0], keys: 60, seed: seed)
@@ -44,8 +44,8 @@ extension RunAlone.`A task into a cluster` {
         #expect(scene.master.violations == [])
     }
 
-    /// As managed services allow it: without RESTORE no value can be copied from slot to slot.
-    @Test func `reads at the source what commands over several slots change, for a user without RESTORE`() throws {
+    /// Managed services may forbid RESTORE, without which no value can be copied from slot to slot.
+    @Test func `reads keys of multi-slot commands at the source if its user may not use RESTORE`() throws {
         let scene = try ClusterScene(
             into: RedisCluster(replicas: 0), ["target": ["type: cluster", "username: app", "password: secret"]])
         for node in scene.cluster.nodes {
@@ -84,7 +84,7 @@ extension RunAlone.`A task into a cluster` {
         #expect(scene.master.violations == [])
     }
 
-    @Test func `has a preflight that sees what a node lacks, as the next start does`() throws {
+    @Test func `has a preflight that notices lost writes of a node, as the next start does`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         let first = try scene.start()
         try first.wait(forLine: "stable: following")
@@ -114,7 +114,7 @@ extension RunAlone.`A task into a cluster` {
         #expect(scene.master.violations == [])
     }
 
-    @Test func `applies a FLUSHALL at every node, and counts once what comes before and after it`() throws {
+    @Test func `applies a FLUSHALL on every node, and the commands before and after it exactly once`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<500 { scene.master.execute("SET old:\(index) v") }
         let daemon = try scene.start()
@@ -138,7 +138,7 @@ extension RunAlone.`A task into a cluster` {
         #expect(try scene.ownKeys() == ClusterScene.remains)
     }
 
-    @Test func `removes what the source has deleted meanwhile, on every node`() throws {
+    @Test func `removes keys deleted at the source in the meantime, on every node`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<2000 { scene.master.execute("SET old:\(index) v") }
         let first = try scene.start()
@@ -154,7 +154,7 @@ extension RunAlone.`A task into a cluster` {
         #expect(try scene.ownKeys() == ClusterScene.remains)
     }
 
-    @Test func `empties every node first when it is to`() throws {
+    @Test func `empties every node first with fullSync.existing: flush`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<1000 { scene.master.execute("SET key:\(index) v") }
         for index in 0..<1000 { try scene.cluster.command(["SET", "foreign:\(index)", "v"], key: "foreign:\(index)") }
@@ -164,7 +164,8 @@ extension RunAlone.`A task into a cluster` {
         try daemon.leave()
     }
 
-    @Test(arguments: ["skip", "panic"]) func `minds keys of the cluster's own`(_ policy: String) throws {
+    @Test(arguments: ["skip", "panic"])
+    func `leaves the cluster's own keys unchanged with conflict.policy skip or panic`(_ policy: String) throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<300 { scene.master.execute("SET key:\(index) new") }
         scene.master.execute("RPUSH list a b c")
@@ -179,7 +180,7 @@ extension RunAlone.`A task into a cluster` {
         #expect(daemon.logs("4 existing keys left as they were"))
     }
 
-    @Test func `keeps every deadline, those that come up during the sync and after a leave too`() throws {
+    @Test func `keeps every expiry deadline, including those during the sync and after a leave`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<500 { scene.master.execute("SET far:\(index) v PXAT 2019686400\(String(index + 100))") }
         for index in 0..<200 { scene.master.execute("SET near:\(index) v PX \(60_000 + index)") }
@@ -193,13 +194,13 @@ extension RunAlone.`A task into a cluster` {
         try daemon.leave()
         try waitUntilEqual(timeout: .seconds(20)) {
             try ServerComparison(source: scene.source, target: scene.cluster).differences.filter { difference in
-                // A key that is about to fall due within a restart is given some time.
+                // Keys that are due within the time of a restart get a later deadline at a leave.
                 if case .expiry = difference.kind { !difference.key.starts(with: Array("near:".utf8)) } else { true }
             }
         }
     }
 
-    @Test func `does with keys of other databases what it was asked to`() throws {
+    @Test func `stops at keys of other databases, unless the configuration skips those databases`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for index in 0..<100 { scene.master.execute("SET key:\(index) v") }
         for index in 0..<100 { scene.master.execute("SET other:\(index) v", database: 3) }
@@ -229,7 +230,7 @@ extension RunAlone.`A task into a cluster` {
         #expect(unnamed.logs("in database 3: the target has no such database (policy.onUnsupported: stop"))
     }
 
-    @Test func `needs no other rights than those that the README names`() throws {
+    @Test func `needs only the rights listed in the README`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         let rules = [
             "on", ">password", "~key*", "~list*", "~df2redis:*", "~{*}df2redis:*", "-@all", "+@read", "+@write",
@@ -257,7 +258,7 @@ extension RunAlone.`A task into a cluster` {
         #expect(refused.logs("ACL SETUSER df2redis +append +cluster|nodes"))
     }
 
-    @Test func `needs no right to load scripts, and what is around one counts once`() throws {
+    @Test func `needs no right to load scripts, and applies the commands around a script exactly once`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         let rules = ["on", ">password", "~*", "&*", "+@all", "-script"]
         for node in scene.cluster.nodes { try node.client().command(["ACL", "SETUSER", "df2redis"] + rules) }
@@ -284,7 +285,7 @@ extension RunAlone.`A task into a cluster` {
     }
 
     @Test(arguments: [true, false])
-    func `leaves out a value over the target's limits, and takes one to another slot in pieces`(
+    func `skips a value over the target's limits, and moves a large value to another slot in pieces`(
         _ isReadable: Bool
     ) throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0, ["--proto-max-bulk-len", "1mb"]))
@@ -314,7 +315,7 @@ extension RunAlone.`A task into a cluster` {
         try scene.leave()
     }
 
-    @Test func `finds the cluster again by the other nodes when the seed is gone`() throws {
+    @Test func `finds the cluster through its other nodes if the seed node is gone`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 1))
         let daemon = try scene.start()
         try daemon.wait(forLine: "event=stable")
@@ -333,14 +334,14 @@ extension RunAlone.`A task into a cluster` {
         try daemon.leave()
     }
 
-    @Test func `names the node that is silent, and no other`() throws {
+    @Test func `names only the node that does not answer`() throws {
         let scene = try ClusterScene(into: RedisCluster(replicas: 0))
         for node in scene.cluster.nodes {
             try node.client().command("CONFIG", "SET", "cluster-node-timeout", "120000")
         }
         let daemon = try scene.start(sections: ["target": ["silentSeconds: 3"]])
         try daemon.wait(forLine: "stable: following")
-        // A connection to each node.
+        // Enough keys to open a connection to each node.
         for number in 0..<300 { scene.master.execute("SET before:\(number) v") }
         try scene.waitUntilEqual()
         let silent = scene.cluster.nodes[2]
@@ -351,7 +352,7 @@ extension RunAlone.`A task into a cluster` {
         #expect(!daemon.log.contains("\(scene.cluster.nodes[0].address) has been silent"))
     }
 
-    @Test func `says how a target of the other kind is to be named`() throws {
+    @Test func `suggests the right target.type if the target is of the other kind`() throws {
         let scene = try ClusterScene(into: RedisCluster(masters: 1, replicas: 0))
         let redis = try RedisServer()
         defer { redis.stop() }

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// What the source writes while the snapshot is under way, to keys that the target has of its own.
+/// Conflicts with the target's own keys in writes of the source during the snapshot.
 @Suite(.serialized) struct `Conflicts in the journal of a full sync` {
     /// A journal blob, as it is between the entries of a snapshot.
     private static func blob(_ lines: [String]) -> [UInt8] {
@@ -16,7 +16,10 @@ import Wire
         return blob.withUnsafeBytes { Array($0) }
     }
 
-    @Test(arguments: ["overwrite", "skip", "panic"]) func `a key made during the sync`(_ policy: String) throws {
+    @Test(arguments: ["overwrite", "skip", "panic"])
+    func `are handled as the conflict policy says, except for keys that the sync itself has made`(
+        _ policy: String
+    ) throws {
         let scene = try RedisScene(shards: 1, ["conflict": ["policy: \(policy)"]])
         let (master, client) = (scene.master, try scene.client)
         var faults = Faults()

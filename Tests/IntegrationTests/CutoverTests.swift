@@ -4,9 +4,9 @@ import Lab
 import Testing
 import Wire
 
-/// A task that follows, with one key at both sides.
+/// A task that follows, with one key on both sides.
 private final class CutoverScene: TaskScene<RedisServer> {
-    /// - Parameter sections: with a drain that would be noticed, unless they say otherwise.
+    /// - Parameter sections: override the usual ones, which have a drain long enough to be noticed.
     init(_ sections: [String: [String]] = [:]) throws {
         let usual = ["shutdown": ["drainSeconds: 5"]].merging(sections) { $1 }
         try super.init(from: startedMaster(), into: RedisServer(), usual)
@@ -37,7 +37,7 @@ private final class CutoverScene: TaskScene<RedisServer> {
         master.withholdingRecords { for number in 0..<10 { master.execute("SET withheld:\(number) v") } }
     }
 
-    /// Writers wait for nothing, and the task follows.
+    /// Writers are not paused, and the task follows.
     func expectAsBefore() throws {
         #expect(!master.isPaused)
         #expect(daemon.process.isRunning)
@@ -67,7 +67,7 @@ func waited(_ output: String) -> Double? {
         #expect(seconds < 1)
         #expect(cutover.output.contains("point clients to 127.0.0.1:\(scene.redis.port) now"))
         try scene.daemon.expectExit(0)
-        // Clients that have not come over are still kept from writing.
+        // The pause still keeps clients from writing that have not switched to the target.
         #expect(scene.master.isPaused)
         #expect(scene.master.pauseCalls == (2, 0))
         try wait(until: "the clients have gone") { writers.running == 0 }
@@ -77,7 +77,7 @@ func waited(_ output: String) -> Double? {
         #expect(scene.master.violations.isEmpty)
     }
 
-    @Test func `--dry-run says what it would do, and does nothing`() throws {
+    @Test func `with --dry-run prints the planned steps and changes nothing`() throws {
         let scene = try CutoverScene()
         let cutover = try scene.cutOver("--dry-run", "--check", "sample 5%")
         #expect(cutover.end == .exited(0), "\(cutover.errorOutput)")
@@ -89,7 +89,7 @@ func waited(_ output: String) -> Double? {
         try scene.expectAsBefore()
     }
 
-    @Test func `is made although a policy leaves keys out, and names how many`() throws {
+    @Test func `succeeds although a policy leaves keys out, and reports their number`() throws {
         let scene = try CutoverScene(["policy": ["onUnsupported: skip"]])
         scene.master.execute("BF.ADD filter x")
         #expect(try scene.cutOver("--dry-run").end == .exited(0))
@@ -103,7 +103,9 @@ func waited(_ output: String) -> Double? {
         #expect(try scene.redis.client().command("EXISTS", "filter").int == 0)
     }
 
-    @Test(arguments: ["all", "sample 50%"]) func `compares while writers wait`(_ extent: String) throws {
+    @Test(arguments: ["all", "sample 50%"]) func `with --check compares both sides while writers wait`(
+        _ extent: String
+    ) throws {
         let scene = try CutoverScene()
         for number in 0..<3000 { scene.master.execute("SET key:\(number) \(number)") }
         let writers = CountingWriters(port: scene.master.port, patience: .seconds(2))
@@ -115,7 +117,7 @@ func waited(_ output: String) -> Double? {
         #expect(try writers.missing(at: scene.redis.client()) == [])
     }
 
-    @Test func `of sides that differ is taken back, with exit status 1`() throws {
+    @Test func `is aborted with exit status 1 if both sides differ`() throws {
         let scene = try CutoverScene()
         try scene.redis.client().command("SET", "kept", "other")
         let cutover = try scene.cutOver("--no-verify", "--check", "all")
@@ -126,7 +128,7 @@ func waited(_ output: String) -> Double? {
         try scene.expectAsBefore()
     }
 
-    @Test func `compares although the differing keys cannot be written to a file`() throws {
+    @Test func `compares even if the list of differing keys cannot be written`() throws {
         let scene = try CutoverScene()
         mkdir(scene.daemon.folder.file("state/lab.check.jsonl.new"), 0o700)
         try scene.redis.client().command("SET", "kept", "other")
@@ -143,7 +145,7 @@ func waited(_ output: String) -> Double? {
         try scene.daemon.expectExit(0)
     }
 
-    @Test func `that is not done within the limit is taken back`() throws {
+    @Test func `is aborted if it exceeds --pause-limit`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
         let cutover = try scene.cutOver("--no-verify", "--pause-limit", "1")
@@ -154,11 +156,11 @@ func waited(_ output: String) -> Double? {
         #expect(scene.daemon.process.isRunning)
     }
 
-    @Test func `that stands still until the pause is over is taken back`() throws {
+    @Test func `is aborted if its process is stopped until the pause has ended`() throws {
         let scene = try CutoverScene()
         scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
         #expect(try scene.refresh(["kept", "--no-wait"]) == 0)
-        // It waits for the key as long as it may, and goes on without it then.
+        // It waits for the key as long as it may, and then goes on without it.
         let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "3")
         try wait(until: "it waits for the key") {
             cutover.output.contains("have applied what the source has journaled")
@@ -173,7 +175,7 @@ func waited(_ output: String) -> Double? {
         try scene.expectAsBefore()
     }
 
-    @Test func `mends what differs before it pauses anybody`() throws {
+    @Test func `mends differing keys before it pauses writers`() throws {
         let scene = try CutoverScene()
         let target = try scene.redis.client()
         try target.command("SET", "kept", "other")
@@ -185,10 +187,10 @@ func waited(_ output: String) -> Double? {
         #expect(try target.command("GET", "kept").text == "1")
     }
 
-    @Test func `pauses nobody when something cannot be mended, or when it is interrupted over it`() throws {
+    @Test func `pauses no writers if a key cannot be mended or if it is interrupted while comparing`() throws {
         let scene = try CutoverScene(["policy": ["onError: skip"]])
         let target = try scene.redis.client()
-        // The target has no room for one value of this length.
+        // The target accepts no value of this length.
         try target.command("CONFIG", "SET", "proto-max-bulk-len", "1mb")
         scene.master.execute([[UInt8]("SET"), [UInt8]("long"), [UInt8](repeating: 120, count: 2 << 20)])
         try wait(until: "it is left out") { scene.daemon.deadLetters.contains { $0.key == "long" } }
@@ -208,7 +210,7 @@ func waited(_ output: String) -> Double? {
         try scene.expectAsBefore()
     }
 
-    @Test func `reads the keys that wait to be read at the source, while writers wait`() throws {
+    @Test func `reads keys queued for a refresh at the source while writers wait`() throws {
         let scene = try CutoverScene(["refresh": ["keysPerSecond: 1"]])
         let keys = (0..<100).map { "key:\($0)" }
         for key in keys { scene.master.execute("SET \(key) v") }
@@ -216,7 +218,7 @@ func waited(_ output: String) -> Double? {
         try wait(until: "all keys are there") { try target.command("EXISTS", keys[99]).int == 1 }
         for key in keys { try target.command("SET", key, "another") }
         #expect(try scene.refresh(keys + ["--keys-per-second", "1", "--no-wait"]) == 0)
-        // Nothing is compared: it is the reading that mends them.
+        // Nothing is compared: the refresh mends the keys.
         let cutover = try scene.cutOver("--no-verify", "--pause-limit", "30")
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         #expect(cutover.output.contains("keys that waited to be read at the source are as there"))
@@ -224,7 +226,7 @@ func waited(_ output: String) -> Double? {
         for key in keys { #expect(try target.command("GET", key).text == "v") }
     }
 
-    @Test func `that cannot read such keys in time is taken back`() throws {
+    @Test func `that cannot read queued keys in time succeeds only with --no-verify`() throws {
         let scene = try CutoverScene()
         scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
         #expect(try scene.refresh(["kept", "--no-wait"]) == 0)
@@ -241,7 +243,7 @@ func waited(_ output: String) -> Double? {
         try careful.expectAsBefore()
     }
 
-    @Test func `fetches what consumers have read without a record, while writers wait`() throws {
+    @Test func `fetches consumer group positions that the journal lacks while writers wait`() throws {
         let scene = try CutoverScene()
         let master = scene.master
         for number in 0..<20 {
@@ -259,7 +261,7 @@ func waited(_ output: String) -> Double? {
         }
         for number in 0..<20 { master.execute("XREADGROUP GROUP g c NOACK STREAMS stream:\(number) >") }
         #expect(try delivered(7) == "0-0")
-        // Nothing is compared before: it is the fetch that brings them.
+        // Nothing is compared before: the fetch brings the positions.
         let cutover = try scene.cutOver("--no-verify")
         #expect(cutover.end == .exited(0), "\(cutover.output)\(cutover.errorOutput)")
         #expect(cutover.output.contains("20 streams with groups of consumers are as at the source"))
@@ -267,7 +269,7 @@ func waited(_ output: String) -> Double? {
         for number in 0..<20 { #expect(try delivered(number) == "1-1") }
     }
 
-    @Test func `that cannot read such streams in time is taken back`() throws {
+    @Test func `is aborted if it cannot read streams with consumer groups in time`() throws {
         let scene = try CutoverScene()
         scene.master.execute("XADD stream 1-1 f v")
         scene.master.execute("XGROUP CREATE stream g 0")
@@ -284,7 +286,7 @@ func waited(_ output: String) -> Double? {
         try scene.expectAsBefore()
     }
 
-    @Test func `keeps the task from starting again, until it is taken back`() throws {
+    @Test func `prevents the task from starting again until it is undone`() throws {
         let scene = try CutoverScene()
         #expect(try scene.cutOver().end == .exited(0))
         try scene.daemon.expectExit(0)
@@ -302,7 +304,7 @@ func waited(_ output: String) -> Double? {
         let elsewhere = try scene.start(in: TemporaryFolder("elsewhere"))
         try elsewhere.expectExit(78)
         #expect(elsewhere.logs("this task has been cut over: clients write to the target since"))
-        // Nor does a task of another name that follows the same source.
+        // A task of another name that follows the same source does not start either.
         let renamed = try Daemon(.replicate, scene.configuration, task: "renamed")
         try renamed.expectExit(78)
         #expect(renamed.logs("df2redis:checkpoint:lab, has been cut over from the same source"), "\(renamed.log)")
@@ -339,7 +341,7 @@ func waited(_ output: String) -> Double? {
         try last.leave()
     }
 
-    /// What clients have written at the target is not in the source's journal, and is found by a full sync alone.
+    /// The source's journal lacks what clients have written at the target: only a full sync finds it.
     @Test(arguments: ["target", "file"])
     func `that is undone is followed by a full sync, after which both sides are equal`(_ store: String) throws {
         let scene = try CutoverScene(["checkpoint": ["store: \(store)"], "shutdown": ["drainSeconds: 0"]])
@@ -361,7 +363,7 @@ func waited(_ output: String) -> Double? {
                 $0.text?.hasPrefix("flow:") == true
             } == false)
 
-        // One that ends before its full sync has begun leaves the next one as much to do.
+        // If a process ends before its full sync has begun, the next one still has to make it.
         master.refuse([Refusal("REPLCONF", reply: "ERR not now", times: 3)])
         let early = try scene.start()
         try early.wait(forLine: "ERR not now")
@@ -377,15 +379,15 @@ func waited(_ output: String) -> Double? {
         #expect(try target.command("GET", "k:5").text == "5")
         #expect(try target.command("EXISTS", "extra").int == 0)
         try daemon.leave()
-        // The position is the new one.
+        // The checkpoint holds the position after the full sync.
         let again = try scene.start()
         try again.wait(forLine: "resuming at the checkpoint")
         try again.leave()
     }
 
-    @Test func `of a task that cannot note it is taken back`() throws {
+    @Test func `is aborted if the task cannot record it`() throws {
         let scene = try CutoverScene()
-        // Where the note is to be, there is a folder.
+        // A folder in place of the note keeps the task from writing it.
         try FileManager.default.createDirectory(
             atPath: scene.folder.file("state/lab.cutover.new"), withIntermediateDirectories: true)
         let cutover = try scene.cutOver()
@@ -395,7 +397,7 @@ func waited(_ output: String) -> Double? {
         try scene.expectAsBefore()
     }
 
-    @Test(arguments: [SIGINT, SIGTERM]) func `that is interrupted is taken back`(_ signal: Int32) throws {
+    @Test(arguments: [SIGINT, SIGTERM]) func `is aborted by SIGINT or SIGTERM`(_ signal: Int32) throws {
         let scene = try CutoverScene()
         scene.loseRecords()
         let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "60")
@@ -408,12 +410,12 @@ func waited(_ output: String) -> Double? {
         #expect(scene.daemon.process.isRunning)
     }
 
-    @Test func `that is interrupted while it looks at the servers has changed nothing, and says nothing else`() throws {
+    @Test func `that is interrupted while it examines the servers changes nothing, and says only that`() throws {
         let scene = try CutoverScene()
         scene.redis.pause()
         defer { scene.redis.resume() }
         let cutover = try scene.beginCutOver()
-        // The target does not answer it.
+        // By now the command waits for the target's answer.
         Thread.sleep(forTimeInterval: 2)
         cutover.signal(SIGINT)
         #expect(try cutover.waitForEnd(timeout: .seconds(30)) == .exited(75), "\(cutover.output)")
@@ -424,7 +426,7 @@ func waited(_ output: String) -> Double? {
     }
 
     @Test(arguments: [["--no-verify", "--check", "all", "--pause-limit", "60"], []])
-    func `whose task ends while both sides are compared says so at once`(_ options: [String]) throws {
+    func `reports at once if the task ends while both sides are compared`(_ options: [String]) throws {
         let scene = try CutoverScene()
         for number in 0..<20_000 { scene.master.execute("SET key:\(number) 1") }
         let cutover = try scene.beginCutOver(options)
@@ -439,7 +441,7 @@ func waited(_ output: String) -> Double? {
         #expect(!scene.master.isPaused)
     }
 
-    @Test func `that cannot be looked up when it is to be undone has not been undone, and may be none`() throws {
+    @Test func `is not undone if the target cannot be asked whether there was one`() throws {
         let scene = try CutoverScene()
         try scene.daemon.leave()
         let file = try scene.folder.write(
@@ -465,7 +467,7 @@ func waited(_ output: String) -> Double? {
         #expect(try scene.cutOver("--no-verify", "--pause-limit", "1").errorOutput.contains("were not applied in time"))
     }
 
-    @Test func `beside another one is refused, which goes on`() throws {
+    @Test func `is refused while another one of the same task is under way`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
         let first = try scene.beginCutOver("--no-verify", "--pause-limit", "60")
@@ -479,7 +481,7 @@ func waited(_ output: String) -> Double? {
         #expect(try first.waitForEnd() == .exited(75))
     }
 
-    @Test func `of a task that dies in the middle is taken back`() throws {
+    @Test func `is aborted if the task dies in the middle`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
         let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "60")
@@ -495,7 +497,7 @@ func waited(_ output: String) -> Double? {
         #expect(scene.master.pauseCalls.ended == 1)
     }
 
-    @Test func `that is not done within the limit, since the target hangs, says so`() throws {
+    @Test func `names the hanging target as the reason if it exceeds --pause-limit`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
         let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "5")
@@ -511,7 +513,7 @@ func waited(_ output: String) -> Double? {
         #expect(scene.master.pauseCalls == (1, 1))
     }
 
-    @Test func `of a source that dies in the middle does not promise that the pause goes on`() throws {
+    @Test func `does not claim that the pause continues if the source dies in the middle`() throws {
         let scene = try CutoverScene()
         scene.loseRecords()
         let cutover = try scene.beginCutOver("--no-verify", "--pause-limit", "60")
@@ -521,11 +523,11 @@ func waited(_ output: String) -> Double? {
         let said = cutover.errorOutput
         #expect(said.contains("if its process has ended, so has the pause"), "\(said)")
         #expect(!said.contains("CLIENT UNPAUSE"), "\(said)")
-        // It leaves such a source first.
+        // The task may be leaving the source at this moment.
         #expect(said.contains("the task goes on: ") || said.contains("The task is leaving"), "\(said)")
     }
 
-    @Test func `without the right to pause changes nothing`() throws {
+    @Test func `changes nothing if its user may not use CLIENT PAUSE`() throws {
         let scene = try CutoverScene()
         scene.master.refuse([Refusal("CLIENT PAUSE", reply: "NOPERM df2redis has no ACL permissions")])
         let cutover = try scene.cutOver()
@@ -534,7 +536,7 @@ func waited(_ output: String) -> Double? {
         try scene.expectAsBefore()
     }
 
-    @Test func `that the source refuses twice, for a command that runs long, is tried a third time`() throws {
+    @Test func `tries CLIENT PAUSE a third time if the source refuses it twice because of long commands`() throws {
         let scene = try CutoverScene()
         scene.master.refuse([Refusal("CLIENT PAUSE", reply: "ERR Failed to pause all running clients", times: 2)])
         #expect(try scene.cutOver("--check", "all").end == .exited(0))
@@ -564,7 +566,7 @@ func waited(_ output: String) -> Double? {
         #expect(try writers.missing(at: scene.redis.client()) == [])
     }
 
-    @Test func `of a task that does not run, is not stable or is in another file's words is refused`() throws {
+    @Test func `is refused if the task does not run, is not stable or has another configuration`() throws {
         let scene = try CutoverScene()
         let other = try scene.folder.write(
             "source:\n  addr: 127.0.0.1:1\ntarget:\n  addr: 127.0.0.1:\(scene.redis.port)\nstateDir: \(scene.folder.path)\n",

@@ -22,7 +22,7 @@ import Testing
         #expect(String(decoding: node.canonicalJSON, as: UTF8.self) == json)
     }
 
-    @Test func `arrays and objects are laid out with a blank behind comma and colon, fields sorted`() {
+    @Test func `arrays and objects have a space after comma and colon, and sorted fields`() {
         let node = DataNode.array([
             .null, .integer(-3), .array([]),
             .object(unordered: [.init(name: Array("b".utf8), value: .text("2")), .init(name: [], value: .text("1"))]),

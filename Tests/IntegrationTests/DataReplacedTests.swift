@@ -4,9 +4,9 @@ import Lab
 import Testing
 import Wire
 
-/// A source that gets other data and keeps its replication id: its journal has no record of them.
+/// A source whose data are replaced without a journal record, and which keeps its replication id.
 @Suite(.serialized) struct `A source whose data are replaced` {
-    /// A task that follows a source with 400 keys, which were counted on both sides.
+    /// A task that follows a source with 400 keys, after the keys of both sides were counted.
     private final class Scene: TaskScene<RedisServer> {
         init(_ sections: [String: [String]] = [:], _ prepare: (SimulatedMaster) -> Void = { _ in }) throws {
             try super.init(
@@ -36,7 +36,7 @@ import Wire
             master.becomeReplica { for index in 0..<100 { master.execute("SET other:\(index) v") } }
         }
 
-        /// What a server has that was promoted in the meantime, and what it writes then.
+        /// The source becomes a replica with other data, gets writes and is promoted again.
         func becomeReplicaOfAnotherAndGetWrites() {
             master.becomeReplica {
                 for index in 0..<200 {
@@ -52,7 +52,7 @@ import Wire
 
     private static let noCalls = Refusal("INFO COMMANDSTATS", reply: "NOPERM default has no ACL permissions")
 
-    @Test func `after a time as a replica that nobody has seen, a full sync follows`() throws {
+    @Test func `is synced in full if it was a replica between two runs of the task`() throws {
         let scene = try Scene()
         try scene.daemon.leave()
         scene.becomeReplicaOfAnotherAndGetWrites()
@@ -62,7 +62,7 @@ import Wire
     }
 
     /// A client's FLUSHALL, and then a DFLY LOAD ... APPEND.
-    @Test func `without calls that tell the keys do`() throws {
+    @Test func `is synced in full if its number of keys shows a load`() throws {
         let scene = try Scene()
         try scene.daemon.leave()
         scene.master.execute("FLUSHALL")
@@ -72,8 +72,8 @@ import Wire
         try scene.expectFullSync(because: "the source holds at least 250 keys that its journal has not brought")
     }
 
-    /// Every loaded key is written to before anybody counts: there are as many on both sides, with other values.
-    @Test func `equal counts do not hide a load`() throws {
+    /// Every loaded key is written to before keys are counted: both sides have equally many, with different values.
+    @Test func `is synced in full after a load even if both sides have equally many keys`() throws {
         let scene = try Scene()
         try scene.daemon.leave()
         scene.master.reload()
@@ -85,20 +85,22 @@ import Wire
         try scene.expectFullSync(because: "the source's journal has a FLUSHALL that no client has run")
     }
 
-    @Test(arguments: ["target", "file"]) func `a DEBUG RELOAD while it is followed`(_ store: String) throws {
+    @Test(arguments: ["target", "file"]) func `is synced in full after a DEBUG RELOAD while the task follows`(
+        _ store: String
+    ) throws {
         let scene = try Scene(store == "file" ? ["checkpoint": ["store: file"]] : [:])
         scene.master.reload()
         try scene.expectFullSync(because: "a full sync is needed")
     }
 
-    @Test func `a DFLY LOAD that keeps what was there`() throws {
+    @Test func `is synced in full after a DFLY LOAD that keeps existing keys`() throws {
         let scene = try Scene()
         scene.master.load(flushes: false) { for index in 0..<300 { scene.master.execute("SET loaded:\(index) v") } }
         try scene.expectFullSync(because: "the source holds at least 300 keys that its journal has not brought")
     }
 
     /// As after a command that the source has refused, and that has left a key without a record.
-    @Test func `a few keys that the target lacks are found, and read at the source`() throws {
+    @Test func `needs no full sync for a few missing keys, which are found by comparing and read`() throws {
         let scene = try Scene()
         for index in 0..<3 { try scene.client.command("DEL", "string:\(index)") }
         scene.master.load(flushes: false) {
@@ -120,7 +122,7 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    @Test func `a source that is loading is waited for`() throws {
+    @Test func `is waited for while it loads a data set`() throws {
         let scene = try Scene()
         try withExtendedLifetime(scene) {
             scene.master.load {
@@ -132,7 +134,7 @@ import Wire
         }
     }
 
-    @Test func `a client's FLUSHALL and new writes cause no full sync, nor do hot inserts and deletes`() throws {
+    @Test func `needs no full sync after flushes by clients and frequent inserts and deletes`() throws {
         let scene = try Scene()
         let deadline = ContinuousClock.now + .seconds(12)
         var round = 0
@@ -151,11 +153,11 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    /// What the source answers to INFO is not needed for it.
-    @Test func `a source that becomes a replica is left and waited for`() throws {
+    /// This needs no INFO of the source.
+    @Test func `is left when it becomes a replica, and is waited for`() throws {
         let scene = try Scene(["checkpoint": ["store: file"]]) { $0.refuse([Self.noCalls]) }
         scene.becomeReplicaOfAnother()
-        // In the answer to an acknowledgement; or at the next handshake, where it was seen to be loading before.
+        // Noticed in the answer to an acknowledgement, or at the next handshake if the source was loading before.
         try scene.daemon.wait(forLine: "the source is itself a replica")
         try scene.daemon.wait(forLine: "another attempt in")
         #expect(scene.daemon.process.isRunning)
@@ -163,7 +165,7 @@ import Wire
         try scene.expectFullSync(because: "the source has been a replica, and has loaded what its master had")
     }
 
-    @Test func `a user that may not ask is told once, and the source is followed`() throws {
+    @Test func `is followed with a warning if the user may not read INFO COMMANDSTATS`() throws {
         let scene = try Scene(["checkpoint": ["store: file"]]) {
             $0.refuse([Self.noCalls])
         }

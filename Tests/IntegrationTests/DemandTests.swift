@@ -24,7 +24,7 @@ final class DemandScene: TaskScene<RedisServer> {
 }
 
 @Suite(.serialized) struct `A verification on demand` {
-    @Test func `mends what a stranger did, although both sides are compared at no other time`() throws {
+    @Test func `mends foreign changes even if both sides are not compared continuously`() throws {
         let scene = try DemandScene()
         try scene.write(500)
         let target = try scene.redis.client()
@@ -41,7 +41,7 @@ final class DemandScene: TaskScene<RedisServer> {
             return latest["message"] as? String == "500 keys, 4 differed, 4 are mended"
                 && latest["finishedAt"] is String
         }
-        // Nothing is compared all the time.
+        // Both sides are not compared continuously.
         #expect(scene.daemon.status?["verify"] is NSNull)
 
         let again = try scene.run("verify", "lab", "--keys-per-second", "20000")
@@ -49,7 +49,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(again.output == "lab: 500 keys compared, none differs\n")
     }
 
-    @Test func `finds no difference in what a policy leaves out, and counts none of it again`() throws {
+    @Test func `treats keys left out by policy as no difference, and does not count them again`() throws {
         let scene = try DemandScene(["policy": ["onUnsupported: skip"], "target": ["database: {3: skip}"]])
         try scene.write(10)
         scene.master.execute("BF.ADD filter x")
@@ -72,7 +72,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(try scene.verification["leftOutByPolicy"] as? Int == 3)
         #expect(try incidents() == expected)
 
-        // An older value goes, and that is all that could be done.
+        // An older value of an unsupported key can only be removed.
         let target = try scene.redis.client()
         try target.command("SET", "filter", "older")
         let mended = try scene.run("verify", "lab")
@@ -88,7 +88,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(try incidents() == expected)
     }
 
-    @Test func `waits for what cannot be read at the source, until it is interrupted`() throws {
+    @Test func `waits for keys that cannot be read at the source until it is interrupted`() throws {
         let scene = try DemandScene()
         try scene.write(20)
         let target = try scene.redis.client()
@@ -105,7 +105,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(try scene.verification["state"] as? String == "stopped")
     }
 
-    @Test func `ends with what is in the way, as long as an operator must act, and goes on once one has`() throws {
+    @Test func `ends with the reason while an operator must act, and succeeds afterwards`() throws {
         let scene = try DemandScene()
         try scene.write(20)
         let target = try scene.redis.client()
@@ -135,7 +135,7 @@ final class DemandScene: TaskScene<RedisServer> {
         }
     }
 
-    @Test func `that only refreshes says without a terminal, too, what it waits for`() throws {
+    @Test func `of single keys prints what it waits for, even without a terminal`() throws {
         let scene = try DemandScene(["target": ["silentSeconds: 3"]])
         try scene.write(3)
         scene.redis.pause()
@@ -149,7 +149,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(refresh.output == "lab: 1 key asked for, 1 of them is as at the source\n")
     }
 
-    @Test func `joins one that is under way, and leaves it to whoever has begun it`() throws {
+    @Test func `joins one under way, and only the command that began it can stop it`() throws {
         let scene = try DemandScene()
         try scene.write(3000)
         let first = try scene.daemon.start(["verify", "lab", "--keys-per-second", "200"])
@@ -162,12 +162,12 @@ final class DemandScene: TaskScene<RedisServer> {
         first.signal(SIGTERM)
         #expect(try first.waitForEnd(timeout: .seconds(30)) == .exited(75))
         #expect(try scene.verification["state"] as? String == "stopped")
-        // The next one is another.
+        // The next verification has a new number.
         #expect(try scene.run("verify", "lab", "--keys-per-second", "100000").end == .exited(0))
         #expect(try scene.verification["number"] as? Int == 2)
     }
 
-    @Test func `goes on after the source was lost`() throws {
+    @Test func `continues after the connection to the source is lost`() throws {
         let scene = try DemandScene()
         try scene.write(2000)
         try scene.redis.client().command("DEL", "key:1999")
@@ -178,7 +178,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(try scene.redis.client().command("GET", "key:1999").text == "1999")
     }
 
-    @Test func `says once what it waits for, and so does the log`() throws {
+    @Test func `reports only once what it waits for, in its output and in the log`() throws {
         let scene = try DemandScene()
         try scene.write(20)
         scene.redis.kill()
@@ -189,14 +189,14 @@ final class DemandScene: TaskScene<RedisServer> {
                 && verify.errorOutput.contains("lab: waiting: ")
         }
         try scene.redis.restart()
-        // The target has come back empty: the pass is made again after the full sync, or before it.
+        // The target has come back empty: the verification is repeated before or after the full sync.
         _ = try verify.waitForEnd(timeout: .seconds(90))
         let lines = verify.errorOutput.split(separator: "\n")
         #expect(Set(lines).count == lines.count, "\(verify.errorOutput)")
         #expect(scene.daemon.log.components(separatedBy: "comparing both sides at").count == 2)
     }
 
-    @Test func `is begun and not waited for with --no-wait`() throws {
+    @Test func `runs in the background with --no-wait`() throws {
         let scene = try DemandScene()
         try scene.write(100)
         try scene.redis.client().command("DEL", "key:1")
@@ -207,7 +207,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(try scene.redis.client().command("GET", "key:1").text == "1")
     }
 
-    @Test func `is asked for over the Unix socket alone, in words that are checked`() throws {
+    @Test func `is accepted over the Unix socket only, with checked parameters`() throws {
         let scene = try DemandScene(["dashboard": ["addr: 127.0.0.1:0"]])
         let port = try scene.daemon.pagePort()
         for path in [
@@ -224,7 +224,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(try scene.verification["state"] as? String == "idle")
     }
 
-    @Test func `that the task cannot make, or nobody may ask for, is refused in words`() throws {
+    @Test func `is refused with the reason if refreshes are disabled, options are wrong or no task runs`() throws {
         let scene = try DemandScene(["refresh": ["keysPerSecond: 0"]])
         let refused = try scene.run("verify", "lab")
         #expect(refused.end == .exited(75))
@@ -240,7 +240,7 @@ final class DemandScene: TaskScene<RedisServer> {
 }
 
 @Suite(.serialized) struct `Keys that an operator wants back` {
-    @Test func `are read at the source and put at the target, whatever their bytes are`() throws {
+    @Test func `are read at the source and written to the target, whatever bytes their names have`() throws {
         let scene = try DemandScene()
         try scene.write(10)
         let binary: [UInt8] = [0, 255, 10, 34, 92, 97]
@@ -277,7 +277,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(try target.command("GET", "other").text == "1")
     }
 
-    @Test func `of a database that the source lacks fail, and the others are read nevertheless`() throws {
+    @Test func `of a database that the source lacks fail, and the others are still read`() throws {
         let scene = try DemandScene()
         try scene.write(10)
         let target = try scene.redis.client()
@@ -298,7 +298,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(try scene.run("verify", "lab").end == .exited(0))
     }
 
-    @Test func `that are cut off in a file are counted, with exit status 1`() throws {
+    @Test func `whose names are truncated in a file are counted, with exit status 1`() throws {
         let scene = try DemandScene()
         let lines = [
             #"{"time":1,"kind":"conflict","flow":0,"database":0,"key":"\"long\"... (300 bytes)","reason":"r"}"#,
@@ -311,7 +311,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(try scene.run("refresh", "lab", "--from", scene.folder.file("nothing")).end == .exited(74))
     }
 
-    @Test func `that a policy has left out come back from the dead letters`() throws {
+    @Test func `listed in the dead letters are read again, and a value over the limit fails again`() throws {
         let scene = try DemandScene(["policy": ["onError: skip"], "refresh": ["keysPerSecond: 50"]])
         let target = try scene.redis.client()
         try target.command("CONFIG", "SET", "proto-max-bulk-len", "1mb")
@@ -348,10 +348,10 @@ final class DemandScene: TaskScene<RedisServer> {
         try second.leave()
     }
 
-    @Test func `are asked for by the hundred thousand, within bounds`() throws {
+    @Test func `can be requested by the hundred thousand`() throws {
         let scene = try DemandScene(["refresh": ["keysPerSecond: 50"]])
         try scene.write(10)
-        // Keys that neither side has: a question at the source each.
+        // Keys that neither side has: each takes a read at the source.
         let lines = (0..<100_000).map { "nothing:\($0)" } + ["key:9"]
         try scene.redis.client().command("DEL", "key:9")
         let file = try scene.folder.write(lines.joined(separator: "\n"), to: "keys")
@@ -370,7 +370,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 }
 
-@Suite(.serialized) struct `What consumers have read without a record` {
+@Suite(.serialized) struct `Group reads that the journal lacks` {
     private func scene(drain: Int = 2) throws -> DemandScene {
         let scene = try DemandScene(["shutdown": ["drainSeconds: \(drain)"]])
         scene.master.execute("XADD stream 1-1 f v")
@@ -387,7 +387,7 @@ final class DemandScene: TaskScene<RedisServer> {
         try scene.redis.client().command("XINFO", "GROUPS", "stream").array?.first?.array?[7].text
     }
 
-    @Test func `is fetched at a leave, also by a task that has seen no snapshot`() throws {
+    @Test func `are fetched at a leave, even by a task that has made no full sync`() throws {
         let scene = try scene()
         #expect(try delivered(scene) == "0-0")
         try scene.daemon.leave()
@@ -408,7 +408,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(scene.master.violations.isEmpty)
     }
 
-    @Test func `is left as it is when the source does not say it in time, and the leave is as ever`() throws {
+    @Test func `are not fetched if the source does not answer in time, and the leave stays orderly`() throws {
         let scene = try scene(drain: 1)
         scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
         try scene.daemon.leave()
@@ -419,7 +419,7 @@ final class DemandScene: TaskScene<RedisServer> {
         #expect(scene.master.violations.isEmpty)
     }
 
-    @Test func `is not asked for where a leave has no drain, or the target is lost`() throws {
+    @Test func `are not fetched at a leave without a drain or with a lost target`() throws {
         let quick = try scene(drain: 0)
         try quick.daemon.leave()
         #expect(!quick.daemon.log.contains("groups of consumers"))
@@ -432,7 +432,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 }
 
-/// What reads of groups leave in the journal of a real master.
+/// Reads by consumer groups, and what a real master journals of them.
 @Suite(
     .serialized,
     .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
@@ -454,7 +454,7 @@ struct `Groups of a real Dragonfly` {
         try daemon.wait(forLine: "stable: following")
         let writers = CountingWriters(port: master.port, clients: 2, patience: .seconds(2))
         try wait(until: "clients write") { writers.acknowledged > 1000 }
-        // Consumers read until the very moment, and are not stopped by the pause.
+        // Consumers read until the cut-over: the pause does not stop them.
         for number in 0..<50 {
             try source.command("XREADGROUP", "GROUP", "g", "c", "STREAMS", "stream:\(number)", ">")
         }

@@ -3,7 +3,7 @@ import Foundation
 import Lab
 import Testing
 
-/// A target so far away that a full sync has many batches on their way.
+/// A target so far away that a full sync has many batches in flight.
 @Suite(.serialized) struct `A target that is far away` {
     private final class Scene: TaskScene<RedisServer> {
         init(keys: Int) throws {
@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    @Test func `that ends connections in a full sync, and refuses for a while, has everything once, and the newest`()
+    @Test func `has the newest data, applied once, despite broken connections and OOM during a full sync`()
         throws
     {
         let scene = try Scene(keys: 40_000)
@@ -45,7 +45,7 @@ import Testing
             }
             round += 1
             scene.change(round)
-            // It is out of memory every other moment.
+            // The target is out of memory half of the time.
             isFull.toggle()
             try client.command("CONFIG", "SET", "maxmemory", isFull && round < 60 ? "1" : "0")
             nap(.milliseconds(20))

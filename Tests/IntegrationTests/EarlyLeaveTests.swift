@@ -4,9 +4,9 @@ import Lab
 import Testing
 import Wire
 
-/// SIGTERM at a moment when the daemon waits for somebody: it leaves soon all the same, and FIN-first on whatever is open.
+/// SIGTERM while the daemon waits for a peer: it leaves soon nevertheless, and sends FIN first on every open connection.
 @Suite(.serialized)
-struct `A leave before or beside the stable stream` {
+struct `A leave outside the stable stream` {
     /// The unit's TimeoutStopSec= is 30 s. No wait for the source may be part of a leave, and the target is asked for 10 s at
     /// most to take its last TTLs.
     private static let limit = Duration.seconds(16)
@@ -58,7 +58,7 @@ struct `A leave before or beside the stable stream` {
     }
 
     @Test(arguments: ["PING", "REPLCONF CLIENT-ID", "DFLY FLOW"])
-    func `the source does not answer the handshake`(_ command: String) throws {
+    func `is prompt if the source does not answer the handshake`(_ command: String) throws {
         let scene = try Scene()
         scene.master.refuse([Refusal(command, reply: nil)])
         try scene.start()
@@ -66,7 +66,7 @@ struct `A leave before or beside the stable stream` {
         try scene.expectLeave()
     }
 
-    @Test func `the source does not answer DFLY SYNC`() throws {
+    @Test func `is prompt if the source does not answer DFLY SYNC`() throws {
         let scene = try Scene()
         scene.master.refuse([Refusal("DFLY SYNC", reply: nil)])
         try scene.start()
@@ -74,7 +74,7 @@ struct `A leave before or beside the stable stream` {
         try scene.expectLeave(connections: 3)
     }
 
-    @Test func `the source does not answer STARTSTABLE`() throws {
+    @Test func `is prompt if the source does not answer STARTSTABLE`() throws {
         let scene = try Scene()
         scene.master.refuse([Refusal("DFLY STARTSTABLE", reply: nil)])
         try scene.start()
@@ -82,7 +82,7 @@ struct `A leave before or beside the stable stream` {
         try scene.expectLeave(connections: 3)
     }
 
-    @Test func `the source does not answer the STARTSTABLE of a continued session`() throws {
+    @Test func `is prompt if the source does not answer the STARTSTABLE of a continued session`() throws {
         let scene = try Scene()
         try scene.start().wait(forLine: "stable: following")
         try scene.expectLeave(connections: 3)
@@ -93,7 +93,7 @@ struct `A leave before or beside the stable stream` {
         #expect(scene.master.fullSyncs == 1)
     }
 
-    @Test func `a flow stalls in the middle of the snapshot`() throws {
+    @Test func `is prompt if a flow stalls in the middle of the snapshot`() throws {
         let scene = try Scene(.init(keys: 200_000, valueBytes: 100), live: false)
         scene.master.setFaults(.cutting(.stall, afterBytes: 1 << 20), on: .flow(1))
         try scene.start()
@@ -107,7 +107,7 @@ struct `A leave before or beside the stable stream` {
         if let capture = scene.capture { #expect(capture.ends.first?.to == scene.master.port) }
     }
 
-    @Test func `the source is loading its data`() throws {
+    @Test func `is prompt while the source is loading its data`() throws {
         let scene = try Scene()
         scene.master.refuse(Refusal.loading(times: .max))
         try scene.start().wait(forLine: "another attempt")
@@ -115,7 +115,7 @@ struct `A leave before or beside the stable stream` {
         try scene.expectLeave()
     }
 
-    @Test func `the target does not answer at the start`() throws {
+    @Test func `is prompt if the target does not answer at the start`() throws {
         let scene = try Scene()
         scene.redis.pause()
         let daemon = try scene.start()
@@ -123,7 +123,7 @@ struct `A leave before or beside the stable stream` {
         try scene.expectLeave(connections: 0)
     }
 
-    @Test func `the target stops answering while flows are open`() throws {
+    @Test func `is prompt if the target stops answering while flows are open`() throws {
         let scene = try Scene()
         scene.master.refuse([Refusal("DFLY FLOW", reply: nil)])
         try scene.start()
@@ -132,7 +132,7 @@ struct `A leave before or beside the stable stream` {
         try scene.expectLeave()
     }
 
-    @Test func `the target stands still in the middle of a value that comes in pieces`() throws {
+    @Test func `is prompt if the target stalls in the middle of a value sent in pieces`() throws {
         var data = SyntheticDataSet(keys: 4, valueBytes: 40_000_000)
         data.content = .random
         let scene = try Scene(data, live: false)
@@ -145,7 +145,7 @@ struct `A leave before or beside the stable stream` {
         try scene.expectLeave()
     }
 
-    @Test(arguments: [true, false]) func `a peer does not take connections`(_ isSource: Bool) throws {
+    @Test(arguments: [true, false]) func `is prompt if a peer accepts no connections`(_ isSource: Bool) throws {
         let deaf = try DeafPort()
         let scene = try Scene()
         if isSource { scene.configuration.source = deaf.port } else { scene.configuration.target = deaf.port }
@@ -154,7 +154,7 @@ struct `A leave before or beside the stable stream` {
         try scene.expectLeave(connections: 0)
     }
 
-    @Test func `systemd is asked for as long as a leave may take`() throws {
+    @Test func `asks systemd for the time that it may take`() throws {
         let scene = try Scene()
         let folder = try TemporaryFolder("notify")
         let manager = try ServiceManager(folder.file("socket"))
@@ -173,7 +173,7 @@ struct `A leave before or beside the stable stream` {
         try daemon.leave()
     }
 
-    @Test func `the daemon waits before another attempt`() throws {
+    @Test func `is prompt while the daemon waits before another attempt`() throws {
         let scene = try Scene()
         let daemon = try scene.start(sections: ["reconnect": ["initialMilliseconds: 60000", "maxSeconds: 60"]])
         try daemon.wait(forLine: "stable: following")

@@ -11,7 +11,7 @@ import Wire
         try RedisScene(from: startedMaster(shards: 1), into: RedisServer(binary: binary))
     }
 
-    @Test func `end when their time has come, and nothing of them stays`() throws {
+    @Test func `remove the elements in time, and leave no own keys at the target`() throws {
         let scene = try scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -33,7 +33,7 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    @Test func `end for elements only that have one still`() throws {
+    @Test func `remove only elements that still have a TTL`() throws {
         let scene = try scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -76,7 +76,7 @@ import Wire
         #expect(daemon.logs("7 keys hold elements with a TTL that df2redis keeps: they stay until this task"))
     }
 
-    @Test func `go on after a crash, where the task had been`() throws {
+    @Test func `continue after a crash from the task's position`() throws {
         let scene = try scene()
         var daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -93,7 +93,7 @@ import Wire
         #expect(scene.master.fullSyncs == 1)
     }
 
-    @Test func `are told to be in doubt where nobody saw when a command came`() throws {
+    @Test func `are reported as in doubt after a command that nobody received in time`() throws {
         let scene = try scene()
         var daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -115,7 +115,7 @@ import Wire
         try daemon.leave()
     }
 
-    @Test func `end by the thousand, a bounded number at once`() throws {
+    @Test func `remove elements by the thousand`() throws {
         let scene = try scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -136,7 +136,7 @@ import Wire
     }
 
     @Test(arguments: ["skip", "panic"])
-    func `come with values that must not replace others`(_ policy: String) throws {
+    func `are kept only for values that the conflict policy lets in`(_ policy: String) throws {
         let replay = try recording("foreign").prepareReplay()
         let master = try SimulatorProcess(["--replay", replay.folder.path])
         let redis = try RedisServer()
@@ -159,7 +159,7 @@ import Wire
         #expect(master.stop() == [])
     }
 
-    @Test func `never end ahead of the stream`() throws {
+    @Test func `never remove elements ahead of the stream`() throws {
         let scene = try scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -176,7 +176,7 @@ import Wire
         try daemon.leave()
     }
 
-    @Test func `go with what they belong to`() throws {
+    @Test func `are dropped with the database or slot of their key`() throws {
         let scene = try scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -215,7 +215,7 @@ import Wire
         return Int(crc & 0x3FFF)
     }
 
-    @Test func `are data without an equal where the policy says so`() throws {
+    @Test func `end the task with policy.memberTTL: unsupported`() throws {
         let scene = try scene()
         let daemon = try scene.start(sections: ["policy": ["memberTTL: unsupported"]])
         try daemon.wait(forLine: "stable:")
@@ -227,7 +227,7 @@ import Wire
     }
 
     @Test(.enabled(if: RedisServer.newerBinary != nil, "REDIS74_BIN names no Redis 7.4"))
-    func `of hash fields are the target's own too where it has them`() throws {
+    func `of hash fields are also set natively if the target supports them`() throws {
         let scene = try scene(binary: RedisServer.newerBinary)
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -250,9 +250,9 @@ import Wire
         try daemon.leave()
     }
 
-    /// A Redis ends fields by itself: what the source has extended meanwhile, or counted on with, is gone there.
+    /// A Redis expires fields by itself: those that the source has extended or incremented meanwhile are gone there.
     @Test(.enabled(if: RedisServer.newerBinary != nil, "REDIS74_BIN names no Redis 7.4"))
-    func `that the target has ended while nobody followed are told to be in doubt`() throws {
+    func `are reported as in doubt if the target expired the fields while no task followed`() throws {
         let scene = try scene(binary: RedisServer.newerBinary)
         var daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -280,11 +280,11 @@ import Wire
         try daemon.leave()
     }
 
-    /// In import mode a Valkey ends no field: one whose TTL has passed would be there for whatever is written next.
+    /// In import mode a Valkey expires no field: the next write would still find one whose TTL has passed.
     @Test(
         .enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"),
         arguments: ["timer", "unsupported"])
-    func `of hash fields are ended in a target that ends nothing by itself`(_ policy: String) throws {
+    func `of hash fields are enforced on a Valkey in import mode`(_ policy: String) throws {
         let scene = try scene(binary: RedisServer.valkeyBinary)
         let daemon = try scene.start(sections: ["policy": ["memberTTL: \(policy)"]])
         try daemon.wait(forLine: "stable:")
@@ -346,7 +346,7 @@ import Wire
     }
 
     @Test(.enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"), arguments: [1, 2])
-    func `end on a real Dragonfly and on its target`(_ shards: Int) throws {
+    func `expire alike on a real Dragonfly and on its target`(_ shards: Int) throws {
         let master = try DragonflyServer(shards: shards)
         let redis = try RedisServer()
         defer {

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// Somebody at the target empties one database, and the stream goes on: commands would build on what is gone.
+/// Somebody empties one database of the target, and the stream continues: commands would build on missing values.
 @Suite(.serialized) struct `A database of the target that somebody empties` {
     /// A task that has filled three databases and follows.
     private final class Scene: TaskScene<RedisServer> {
@@ -20,7 +20,7 @@ import Wire
             try follow()
         }
 
-        /// Every counter is there again at once, with a value that it would never lose.
+        /// Creates every counter again at once, with a wrong value that nothing would correct.
         func count(in database: Int) {
             for index in 0..<Self.counters { master.execute("INCR c:\(index)", database: database) }
         }
@@ -41,7 +41,7 @@ import Wire
     }
 
     @Test(arguments: [("target", 3), ("file", 3), ("file", 0)])
-    func `is filled anew, however soon it has keys again`(_ store: String, _ database: Int) throws {
+    func `is refilled by a full sync, however soon it has keys again`(_ store: String, _ database: Int) throws {
         let scene = try Scene(store: store)
         try scene.client.command("SELECT", "\(database)")
         try scene.client.command("FLUSHDB")
@@ -49,14 +49,14 @@ import Wire
         try scene.expectFullSync(because: "database \(database) of the target was emptied")
     }
 
-    @Test func `is filled anew when it was exchanged for another one`() throws {
+    @Test func `is refilled after a SWAPDB`() throws {
         let scene = try Scene()
         try scene.client.command("SWAPDB", "3", "5")
         scene.count(in: 3)
         try scene.expectFullSync(because: "database 3, 5 of the target was emptied, or exchanged for another")
     }
 
-    @Test(arguments: [false, true]) func `is filled anew, without the other's keys, when it was the first one`(
+    @Test(arguments: [false, true]) func `is refilled after a SWAPDB of database 0, without keys of the other database`(
         wasKilled: Bool
     ) throws {
         let scene = try Scene()
@@ -71,7 +71,7 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test(arguments: [false, true]) func `keeps nothing that came between FLUSHALL and the full sync`(
+    @Test(arguments: [false, true]) func `keeps no stale key that was written between FLUSHALL and the full sync`(
         wasKilled: Bool
     ) throws {
         let scene = try Scene()
@@ -93,7 +93,7 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test(arguments: ["target", "file"]) func `is filled anew by the next process when the task was stopped`(
+    @Test(arguments: ["target", "file"]) func `is refilled by the next start if the task was stopped meanwhile`(
         _ store: String
     ) throws {
         let scene = try Scene(store: store)
@@ -107,7 +107,7 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test(arguments: ["target", "file"]) func `stays as it is when the source has emptied it`(
+    @Test(arguments: ["target", "file"]) func `causes no full sync if the source's own flush has emptied it`(
         _ store: String
     ) throws {
         let scene = try Scene(store: store)
@@ -119,7 +119,7 @@ import Wire
             try scene.waitUntilEqual()
             for database in [3, 5] { #expect(try scene.mark(of: database) == "\(database)", "\(command)") }
         }
-        // A new process looks at once.
+        // A new process checks the marks at once.
         try scene.daemon.leave()
         try scene.start()
         try scene.daemon.wait(forLine: "resuming at the checkpoint")
@@ -130,7 +130,7 @@ import Wire
     }
 
     @Test(arguments: [("target", "FLUSHALL"), ("target", "FLUSHDB"), ("file", "FLUSHALL")], [false, true])
-    func `in the middle of a full sync is filled by another one`(
+    func `is refilled by another full sync if it was emptied during one`(
         _ how: (store: String, command: String), isSecond: Bool
     ) throws {
         let scene = try RedisScene([
@@ -140,7 +140,7 @@ import Wire
         for index in 0..<5000 { master.execute("SET k:\(index) \(index)") }
         if isSecond {
             try scene.follow().leave()
-            // Another value shows how far the next one is.
+            // The new value shows the progress of the next full sync.
             for index in 0..<5000 { master.execute("SET k:\(index) new") }
             master.forgetBacklog()
         }
@@ -160,7 +160,7 @@ import Wire
         try daemon.leave()
     }
 
-    @Test func `gets its mark too where an earlier version has filled it`() throws {
+    @Test func `gets its mark if an earlier version has filled it`() throws {
         let scene = try Scene()
         try scene.daemon.leave()
         try scene.client.command("HDEL", "df2redis:checkpoint:lab", "marked:0", "marked:3", "marked:5")

@@ -28,7 +28,9 @@ import Wire
         (["--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"], true),
         (["--maxmemory", "100mb", "--maxmemory-policy", "noeviction"], false),
         (["--maxmemory", "0", "--maxmemory-policy", "allkeys-lru"], false),
-    ]) func `is warned of at the start, unless it has room without end`(_ target: [String], isWarned: Bool) throws {
+    ]) func `causes a warning at the start, unless its memory or its policy rules out eviction`(
+        _ target: [String], isWarned: Bool
+    ) throws {
         try withTask(target: target) { _, _, _, daemon in
             try daemon.wait(forLine: "stable: following")
             #expect(daemon.log.contains("the target evicts keys when its maxmemory of 100 MiB is full") == isWarned)
@@ -36,7 +38,7 @@ import Wire
         }
     }
 
-    @Test func `is named with the number of keys, and no full sync follows the loss of the checkpoint`() throws {
+    @Test func `is reported with the number of evicted keys, and causes no full sync`() throws {
         try withTask(target: ["--maxmemory", "6mb", "--maxmemory-policy", "allkeys-random"]) {
             master, _, client, daemon in
             try daemon.wait(forLine: "stable: following")
@@ -52,13 +54,13 @@ import Wire
         }
     }
 
-    @Test func `and has evicted the checkpoint gets it anew, with the data as it is`() throws {
+    @Test func `gets an evicted checkpoint again without a full sync`() throws {
         try withTask(target: ["--maxmemory", "6mb", "--maxmemory-policy", "allkeys-random"]) {
             master, redis, client, daemon in
             for index in 0..<50 { master.execute("SET n:\(index) 1") }
             try daemon.wait(forLine: "stable: following")
             let value = String(repeating: "v", count: 1000)
-            // As the eviction of it, which comes by chance: it goes, and others do.
+            // Delete the checkpoint while other keys are evicted: its own eviction would be a matter of chance.
             for index in 0..<12_000 { master.execute("SET key:\(index) \(value)") }
             try wait(until: "keys are evicted") { try self.counter("evicted_keys", client) ?? 0 > 1000 }
             try client.command("DEL", Self.checkpoint)
@@ -68,7 +70,7 @@ import Wire
                 try client.command("HGET", Self.checkpoint, "databases").text == "0"
                     && client.command("HEXISTS", Self.checkpoint, "flow:1").int == 1
             }
-            // A kill and a restart go on at it.
+            // After a kill the next start resumes at it.
             daemon.process.kill()
             for index in 0..<20 { master.execute("INCR c:\(index)") }
             let next = try Daemon(.replicate, .init(source: master.port, target: redis.port), folder: daemon.folder)
@@ -82,7 +84,7 @@ import Wire
         }
     }
 
-    @Test func `and was emptied by somebody is synced in full`() throws {
+    @Test func `is synced in full if somebody has emptied it`() throws {
         try withTask(target: []) { master, _, client, daemon in
             for index in 0..<50 { master.execute("SET n:\(index) 1") }
             try daemon.wait(forLine: "stable: following")
@@ -103,7 +105,7 @@ import Wire
 extension RunAlone {
     @Suite struct `A cluster that evicts` {
         @Test(arguments: [("allkeys-lru", true), ("volatile-lru", false)])
-        func `is warned of too, and of the marks where they may go`(_ policy: String, goMarks: Bool) throws {
+        func `causes a warning, which names the marks if they may be evicted`(_ policy: String, goMarks: Bool) throws {
             let cluster = try RedisCluster(replicas: 0, ["--maxmemory", "100mb", "--maxmemory-policy", policy])
             let scene = try ClusterScene(into: cluster)
             let daemon = try scene.start()

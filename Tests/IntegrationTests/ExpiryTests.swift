@@ -12,7 +12,7 @@ import Wire
 
     private static let sources = DragonflyServer.isAvailable ? [false, true] : [false]
 
-    @Test(arguments: sources) func `A target that has stopped loses no key that the source keeps`(
+    @Test(arguments: sources) func `lose no key that the source keeps if the target is paused`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: 60)
@@ -24,14 +24,14 @@ import Wire
         try scene.expectEqual()
     }
 
-    @Test(arguments: sources) func `Nor does a slow one during a full sync that lasts longer than the guard window`(
+    @Test(arguments: sources) func `lose no key during a full sync that lasts longer than the guard window`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: max(2, Self.lag / 5))
         defer { scene.stop() }
         try scene.life.fill(keys: 100_000)
         try scene.life.begin()
-        // A turn of its event loop now and then: a few KiB of each connection.
+        // Resume the target only for a moment: it reads a few KiB of each connection.
         let client = try scene.redis.client()
         try scene.startDaemon()
         try scene.daemon?.wait(forLine: "full sync begins")
@@ -49,7 +49,7 @@ import Wire
         try scene.expectEqual()
     }
 
-    @Test(arguments: sources) func `Nor does a daemon that is killed and goes on where it was`(_ isReal: Bool) throws {
+    @Test(arguments: sources) func `lose no key if the daemon is killed and resumes`(_ isReal: Bool) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: 60)
         defer { scene.stop() }
         try scene.follow()
@@ -64,7 +64,7 @@ import Wire
         try scene.expectEqual()
     }
 
-    @Test(arguments: sources) func `Nor does a restart, during which the source goes on putting off deadlines`(
+    @Test(arguments: sources) func `lose no key if the source extends deadlines during a restart`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: 60)
@@ -73,7 +73,7 @@ import Wire
         try scene.expectEqual()
     }
 
-    @Test(arguments: sources) func `Without a guard window TTLs are exact while level, and what is lost is told`(
+    @Test(arguments: sources) func `are exact without a guard window, and keys lost under lag are reported`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: 30, guardSeconds: 0)
@@ -94,7 +94,7 @@ import Wire
         #expect(try scene.redis.client().command("EXISTS", "extended:0") == .integer(0))
     }
 
-    @Test(arguments: sources) func `A TTL of a second is one, and the moment that a plain GETEX journals is none`(
+    @Test(arguments: sources) func `of one second are set, and the time that a plain GETEX journals is not`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(isReal: isReal, lag: Self.lag, guardSeconds: 60)
@@ -113,7 +113,7 @@ import Wire
         #expect(try target.command("PEXPIRETIME", "read") == .integer(-1))
     }
 
-    @Test func `A leave while the target hangs says that the TTLs are not the source's`() throws {
+    @Test func `are reported as later than the source's after a leave while the target hangs`() throws {
         let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
         defer { scene.stop() }
         try scene.follow()
@@ -127,7 +127,7 @@ import Wire
         #expect(!daemon.log.contains("TTLs are the source's"))
     }
 
-    @Test func `A leave while the source is away ends with the source's TTLs too`() throws {
+    @Test func `are the source's after a leave while the source is away`() throws {
         let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
         defer { scene.stop() }
         try scene.follow()
@@ -145,7 +145,7 @@ import Wire
     }
 
     @Test(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"), arguments: sources)
-    func `A Valkey in import mode has the source's TTLs all the time, and loses nothing either`(
+    func `are always the source's on a Valkey in import mode, which loses no key`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(
@@ -169,7 +169,7 @@ import Wire
     }
 
     @Test(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"), arguments: sources)
-    func `Nor is a key lost there during a restart, when it lives by its own clock for a while`(
+    func `lose no key on a Valkey that leaves import mode during a restart`(
         _ isReal: Bool
     ) throws {
         let scene = try ExpiryScene(
@@ -180,7 +180,7 @@ import Wire
     }
 
     @Test(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"))
-    func `A Valkey that refuses the import mode to this user is guarded as a Redis is`() throws {
+    func `are guarded as on a Redis if the user may not set a Valkey's import mode`() throws {
         let scene = try ExpiryScene(
             isReal: false, lag: Self.lag, guardSeconds: 60, binary: RedisServer.valkeyBinary)
         defer { scene.stop() }
@@ -193,7 +193,7 @@ import Wire
         try scene.expectEqual()
     }
 
-    @Test func `A migration ends with the source's TTLs`() throws {
+    @Test func `are the source's after a migration`() throws {
         let scene = try ExpiryScene(isReal: false, lag: Self.lag, guardSeconds: 60)
         defer { scene.stop() }
         try scene.life.begin()
@@ -242,7 +242,7 @@ private final class ExpiryScene {
         redis.resume()
     }
 
-    /// Leaves, and goes on when all deadlines of before have passed; the source does not wait for it.
+    /// Leaves, and starts again when all earlier deadlines have passed; the source keeps extending them meanwhile.
     func restart() throws {
         try follow()
         try life.begin()
@@ -262,7 +262,7 @@ private final class ExpiryScene {
         _ = source.stop()
     }
 
-    /// Equal once the lag is gone, but for what is due within the guard window; equal to the millisecond after the leave.
+    /// Equal once the lag is gone, except for keys due within the guard window; equal to the millisecond after the leave.
     func expectEqual() throws {
         let standing = Int(guardSeconds * 1500) + 337
         try waitUntilEqual(timeout: .seconds(30)) {
@@ -275,7 +275,7 @@ private final class ExpiryScene {
         #expect(try ServerData(reading: redis.client()).count > 100, "there was something to compare")
     }
 
-    /// After it TTLs are exact, but for what is due within the time that a restart may take, and soon gone.
+    /// After a leave TTLs are exact, except for keys due within the time that a restart may take, which soon expire.
     func leave(from expected: ServerData? = nil) throws {
         try daemon?.leave()
         let restartEnd = Self.now + Self.marginBehindLeave
@@ -289,7 +289,7 @@ private final class ExpiryScene {
     private static let marginBehindLeave = 10_171
     private static var now: Int { Int(Date().timeIntervalSince1970 * 1000) }
 
-    /// - Parameter margins: what the TTL of a key that is due soon may be later by.
+    /// - Parameter margins: by how much the TTL of a key that is due soon may be later.
     func differences(allowing margins: [Int]) throws -> [Difference] {
         try differences(from: ServerData(reading: source.client()), allowing: margins)
     }
@@ -322,7 +322,7 @@ private final class VolatileLife {
 
     private func send(_ lines: [String]) throws {
         for reply in try client.pipeline(lines.map { $0.split(separator: " ").map { Array($0.utf8) } }) {
-            // A key that is gone, or not yet there, is no matter.
+            // A missing key is no error.
             if case .error(let text) = reply, text != "ERR no such key" { throw LabError(text) }
         }
     }
@@ -350,7 +350,7 @@ private final class VolatileLife {
         try send((0..<Self.keysOfAKind).map { "PEXPIRE list:\($0) \(milliseconds)" })
     }
 
-    /// Lives on for so long; `body` runs now and then.
+    /// Keeps writing for `seconds`; `body` runs from time to time.
     func goOn(for seconds: Double, _ body: () throws -> Void = {}) throws {
         let end = ContinuousClock.now + .seconds(seconds)
         var nextRound = ContinuousClock.now
@@ -392,7 +392,7 @@ private final class VolatileLife {
             })
     }
 
-    /// What lives goes on living: for three quarters of a minute, or for an hour.
+    /// Extends the remaining keys by three quarters of a minute, or by an hour.
     func end() throws {
         var lines: [String] = []
         for kind in ["extended", "appended", "counted", "kept", "list", "over", "moved", "again"] {

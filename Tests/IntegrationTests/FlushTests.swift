@@ -5,7 +5,7 @@ import Wire
 
 /// `fullSync.existing: flush`.
 @Suite(.serialized) struct `A full sync that empties first` {
-    @Test func `empties the task's databases, those it no longer has too, and nothing else`() throws {
+    @Test func `empties the task's databases, including former ones, and nothing else`() throws {
         let master = try startedMaster()
         defer { master.stop() }
         let redis = try RedisServer()
@@ -40,7 +40,7 @@ import Wire
         try expectEqual()
         try first.leave()
 
-        // Nothing of database 2 comes any more.
+        // The source no longer has keys in database 2.
         _ = master.execute("DEL once", database: 2)
         _ = master.execute("DEL key:7")
         master.forgetBacklog()
@@ -54,7 +54,7 @@ import Wire
 }
 
 @Suite(.serialized) struct `A database that is left out` {
-    @Test func `leaves out no FLUSHALL of its clients`() throws {
+    @Test func `still passes on a FLUSHALL of its clients`() throws {
         let master = try startedMaster()
         defer { master.stop() }
         let redis = try RedisServer()
@@ -68,7 +68,7 @@ import Wire
         try daemon.wait(forLine: "stable: following")
         try client.command("SELECT", "1")
         #expect(try client.command("EXISTS", "key:7").int == 1)
-        // Where every client is at first.
+        // From database 0, which a client selects by default.
         master.execute("FLUSHALL")
         master.execute("INCR n", database: 1)
         try daemon.wait(forLine: "FLUSHALL applied")

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// Who has switched a Valkey's import mode on switches it off, or it would never expire a key again.
+/// The task switches off the import mode that it has switched on, or the Valkey would never expire a key again.
 @Suite(.serialized, .enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no Valkey"))
 struct `The import mode of a Valkey` {
     private final class Scene: TaskScene<RedisServer> {
@@ -35,7 +35,7 @@ struct `The import mode of a Valkey` {
         #expect(try scene.client.command("HEXISTS", "df2redis:checkpoint:lab", "import-mode").int == 0)
     }
 
-    @Test(arguments: stores) func `ends with the leave behind a FLUSHALL of the source, and after a kill`(
+    @Test(arguments: stores) func `ends with the leave after a FLUSHALL of the source and a kill`(
         _ checkpoint: [String]
     ) throws {
         let scene = try Scene(["checkpoint": checkpoint])
@@ -58,7 +58,7 @@ struct `The import mode of a Valkey` {
         #expect(try scene.mode == "no")
     }
 
-    @Test func `stays what the operator has made of it`() throws {
+    @Test func `stays on if the operator has switched it on`() throws {
         let scene = try Scene()
         try scene.daemon.leave()
         try scene.client.command("CONFIG", "SET", "import-mode", "yes")
@@ -67,7 +67,7 @@ struct `The import mode of a Valkey` {
         #expect(try scene.mode == "yes")
     }
 
-    @Test func `ends with an error that no restart mends`() throws {
+    @Test func `ends when the task ends with an error that no restart resolves`() throws {
         let scene = try Scene()
         try scene.replaceMaster { port in
             var options = MasterOptions()
@@ -81,7 +81,7 @@ struct `The import mode of a Valkey` {
         #expect(try scene.mode == "no")
     }
 
-    @Test func `ends with a leave that is asked for while the source is being given up`() throws {
+    @Test func `ends with a leave requested while a lost source is being left`() throws {
         let scene = try Scene(["shutdown": ["drainSeconds: 0", "finWaitSeconds: 3"]])
         var faults = Faults()
         faults.neverSendsFIN = true

@@ -6,7 +6,7 @@ import Wire
 
 /// The task's first full sync is ended early, and the source deletes what it has brought.
 @Suite(.serialized) struct `A first full sync that is interrupted` {
-    /// - Parameter foreign: a key of somebody else's is in the target before.
+    /// - Parameter foreign: the target has a foreign key before.
     private func run(
         foreign: Bool, deletesAll: Bool = false, _ body: (SimulatedMaster, RESPClient, Daemon) throws -> Void
     ) throws {
@@ -50,7 +50,7 @@ import Wire
         }
     }
 
-    @Test func `does not take the checkpoint for a key of others, whatever its name`() throws {
+    @Test func `does not mistake the checkpoint for a foreign key, whatever its name`() throws {
         let master = try SimulatedMaster(.live(nil))
         let port = try master.start()
         defer { master.stop() }
@@ -77,7 +77,7 @@ import Wire
         try daemon.leave()
     }
 
-    @Test func `of a migration is no success`() throws {
+    @Test func `makes a migration fail`() throws {
         let master = try SimulatedMaster(.live(nil))
         let port = try master.start()
         defer { master.stop() }
@@ -95,7 +95,7 @@ import Wire
         #expect(!daemon.log.contains("done: "))
     }
 
-    @Test func `removes no key that was there before, and says what that leaves`() throws {
+    @Test func `removes no key that was there before, and logs how many there were`() throws {
         try run(foreign: true) { _, client, daemon throws in
             #expect(daemon.logs("database 0 held 1 keys before this task's first full sync"))
             #expect(try client.command("GET", "foreign").text == "stays")
@@ -103,7 +103,7 @@ import Wire
         }
     }
 
-    @Test func `by a FLUSHALL of the source ends with both sides empty`() throws {
+    @Test func `leaves both sides empty after a FLUSHALL of the source`() throws {
         try run(foreign: false, deletesAll: true) { _, client, daemon in
             try daemon.wait(forLine: "reconciled:")
             #expect(try oldKeys(client) == 0)

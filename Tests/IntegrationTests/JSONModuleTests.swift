@@ -15,7 +15,7 @@ struct `A target with a JSON module` {
         try client.command("JSON.GET", key).text
     }
 
-    @Test(arguments: ["foreign", "v1.40.1/foreign"]) func `documents of a recorded snapshot are kept`(
+    @Test(arguments: ["foreign", "v1.40.1/foreign"]) func `keeps the documents of a recorded snapshot`(
         _ name: String
     ) throws {
         let replay = try recording(name).prepareReplay()
@@ -36,7 +36,7 @@ struct `A target with a JSON module` {
         #expect(master.stop() == [], "what the master saw")
     }
 
-    @Test func `commands on documents are applied as they come, once`() throws {
+    @Test func `gets each command on a document applied once`() throws {
         let master = try startedMaster(shards: 1) { _ in }
         let redis = try server()
         let daemon = try Daemon(

@@ -6,13 +6,13 @@ import Wire
 
 /// What the daemon says of its lag while a target is stopped.
 @Suite(.serialized)
-struct `The lag that the daemon tells` {
+struct `The lag that the daemon reports` {
     private func figure(_ daemon: Daemon, _ key: String) -> Double? { daemon.status?[key] as? Double }
     private func positions(_ daemon: Daemon, _ key: String) -> [Int] {
         (daemon.status?["flows"] as? [[String: Any]] ?? []).compactMap { $0[key] as? Int }
     }
 
-    @Test func `it grows while the target stands, is told as high once, and is nothing in the end`() throws {
+    @Test func `grows while the target is paused, is logged as high once, and returns to zero`() throws {
         var options = MasterOptions()
         options.shardCount = 2
         let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 100, valueBytes: 50)), options: options)

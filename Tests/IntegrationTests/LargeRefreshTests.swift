@@ -54,14 +54,14 @@ struct `Large values that differ` {
         try target.command("KEYS", "*df2redis:value:*").array?.compactMap(\.text) ?? []
     }
 
-    @Test func `are read in pieces, of every type, while clients write to them`() throws {
+    @Test func `of every type are read in pieces while clients write to them`() throws {
         let scene = try RealMasterScene(shards: 2, verify: 10_000) { try Self.fill($0) }
         defer { scene.end() }
         let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
         try daemon.wait(forLine: "stable: following")
         try waitUntilEqual(source, target)
         try Self.damage(target)
-        // Somebody writes all the while, in each value somewhere.
+        // Meanwhile clients write to each value.
         for number in 0..<40 {
             try source.command("RPUSH", "large:list", "more \(number)")
             try source.command("HSET", "large:hash", "more \(number)", "x")
@@ -87,7 +87,7 @@ struct `Large values that differ` {
         #expect(try ownValues(target).isEmpty)
     }
 
-    @Test func `that were being built when the process was killed leave nothing, and are read again`() throws {
+    @Test func `leave no partial copies after a kill, and are read again`() throws {
         let master = try DragonflyServer(shards: 2)
         let redis = try RedisServer()
         let source = try master.client()
@@ -121,7 +121,7 @@ struct `Large values that differ` {
         #expect(try ownValues(target).isEmpty)
     }
 
-    @Test func `wait for a target that has no room for them`() throws {
+    @Test func `wait for a target that is out of memory`() throws {
         let scene = try RealMasterScene(shards: 2, verify: 10_000) { try Self.fill($0, elements: 20_000) }
         defer { scene.end() }
         let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
@@ -137,8 +137,7 @@ struct `Large values that differ` {
         try daemon.leave()
     }
 
-    @Test(.timeLimit(.minutes(15))) func `and very many small ones at once are all read, through a kill`() async throws
-    {
+    @Test(.timeLimit(.minutes(15))) func `and a flood of small ones are all read despite a kill`() async throws {
         let report = try await onThread { try RefreshFlood(keys: 100_000).run() }
         print(report)
         // What was written, and not confirmed or noted when the process was killed, is read again.
@@ -154,7 +153,7 @@ private func figures(_ daemon: Daemon) -> [String: Any] { daemon.status?["refres
 extension RunAlone {
     @Suite(.enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
     struct `Large values that differ in a cluster` {
-        @Test(.timeLimit(.minutes(10))) func `are read, and the cluster is compared as well`() async throws {
+        @Test(.timeLimit(.minutes(10))) func `are read at the source, and both sides are equal`() async throws {
             try await onThread {
                 let master = try DragonflyServer(shards: 2)
                 let cluster = try RedisCluster()

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// What a master sees of a daemon that leaves while it is written to as fast as it takes.
+/// What a master sees of a daemon that leaves while clients write to the master at full speed.
 @Suite(.serialized)
 struct `The leave under full write load` {
     private static let writesPerSecond = 20_000
@@ -18,7 +18,7 @@ struct `The leave under full write load` {
             self.flows = flows
             var options = MasterOptions()
             options.shardCount = flows
-            // What is missed between two daemons stays at hand.
+            // Keep all records that come between two daemons.
             options.backlogRecords = 4 << 20
             let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 3000, valueBytes: 50)), options: options)
             let port = try master.start()
@@ -89,7 +89,7 @@ struct `The leave under full write load` {
     }
 
     @Test(arguments: [(1, SIGTERM), (2, SIGTERM), (4, SIGTERM), (2, SIGINT), (2, SIGQUIT)])
-    func `FIN comes first, and everything received is applied`(_ flows: Int, _ signal: Int32) throws {
+    func `sends FIN first and applies everything received`(_ flows: Int, _ signal: Int32) throws {
         let scene = try Scene(flows: flows)
         scene.daemon.process.signal(signal)
         try scene.daemon.wait(forLine: "acknowledgements stopped")
@@ -110,7 +110,7 @@ struct `The leave under full write load` {
     }
 
     @Test(arguments: [1, 2, 4])
-    func `a target that hangs at that moment changes nothing for the master`(_ flows: Int) throws {
+    func `looks the same to the master if the target hangs`(_ flows: Int) throws {
         let scene = try Scene(flows: flows)
         scene.redis.pause()
         scene.daemon.process.signal(SIGTERM)
@@ -134,17 +134,17 @@ struct `The leave under full write load` {
         try scene.expectContinuation()
     }
 
-    @Test func `a second signal shortens the drain, never the FIN`() throws {
+    @Test func `shortens the drain after a second signal, and still sends FIN first`() throws {
         let scene = try Scene(flows: 2, drainSeconds: 20)
         scene.daemon.process.signal(SIGTERM)
         try scene.daemon.wait(forLine: "acknowledgements stopped")
         scene.daemon.process.signal(SIGTERM)
-        // Less than the drain.
+        // This is shorter than the drain.
         try scene.daemon.expectExit(0, timeout: .seconds(15))
         try scene.expectOrderlyEnds()
     }
 
-    @Test func `a signal that asks for nothing ends nothing`() throws {
+    @Test func `is not begun by SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2 or SIGALRM`() throws {
         let scene = try Scene(flows: 2)
         for signal in [SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGHUP] { scene.daemon.process.signal(signal) }
         let counts = scene.observedFlows.map(\.acknowledgements.count)
@@ -156,7 +156,7 @@ struct `The leave under full write load` {
         try scene.expectOrderlyEnds()
     }
 
-    @Test func `a leave in the middle of a full sync is as orderly, and does not wait for what is of no use`() throws {
+    @Test func `is as orderly in the middle of a full sync, and skips the drain`() throws {
         var options = MasterOptions()
         options.shardCount = 2
         let master = try SimulatedMaster(SyntheticDataSet(keys: 400_000, valueBytes: 400), options: options)
@@ -181,7 +181,7 @@ struct `The leave under full write load` {
         if let capture { #expect(capture.resets(of: master) == [], "\(daemon.log)") }
     }
 
-    @Test func `a leave while the source does not answer the handshake ends at once`() throws {
+    @Test func `ends at once while the source does not answer the handshake`() throws {
         let master = try SimulatedMaster()
         let port = try master.start()
         master.refuse([Refusal("REPLCONF CAPA", reply: nil)])
@@ -195,7 +195,7 @@ struct `The leave under full write load` {
         try wait(until: "the daemon waits for the source") {
             master.connections.contains { $0.commands.contains { $0.uppercased().hasPrefix("REPLCONF CAPA") } }
         }
-        // Less than the answer is waited for.
+        // This is shorter than the daemon's timeout for the answer.
         try daemon.leave(timeout: .seconds(9))
         #expect(master.violations == [])
     }
@@ -208,7 +208,7 @@ struct `The leave under full write load` {
     .enabled(if: PacketCapture.isPossible, "tcpdump cannot be used"))
 struct `The leave from a real Dragonfly` {
     @Test(arguments: [1, 2, 4], [false, true])
-    func `no RST is sent on any connection, and the writers go on`(_ shards: Int, _ targetHangs: Bool) throws {
+    func `sends no RST on any connection, and the writers go on`(_ shards: Int, _ targetHangs: Bool) throws {
         let master = try DragonflyServer(shards: shards)
         let redis = try RedisServer()
         defer {

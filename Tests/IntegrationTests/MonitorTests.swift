@@ -65,7 +65,7 @@ import Testing
         #expect(scene.master.violations.isEmpty)
     }
 
-    @Test func `says that a Redis is no Dragonfly`() throws {
+    @Test func `reports that a Redis is not a Dragonfly`() throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         let folder = try TemporaryFolder("monitor")
@@ -83,7 +83,7 @@ import Testing
         #expect(process.errorOutput.components(separatedBy: text).count == 2, "once")
     }
 
-    @Test func `posts an alert to a URL, and says so when that fails`() throws {
+    @Test func `posts an alert to a URL, and logs a failure to do so`() throws {
         let requests = Lock<[String]>([])
         var receiver: ScriptedServer? = try ScriptedServer { connection, number in
             var text = ""
@@ -121,7 +121,7 @@ import Testing
         #expect(scene.process.isRunning)
     }
 
-    @Test func `of a source that goes away says so, and waits for it`() throws {
+    @Test func `reports a source that is gone, and waits for it`() throws {
         let scene = try Scene()
         scene.master.stop()
         try wait(until: "the alert is raised") { scene.hook.contains("raised unanswered") }
@@ -140,7 +140,7 @@ import Testing
         return (end, process.output + process.errorOutput)
     }
 
-    @Test func `is good also while it waits for its target, and bad when it hangs`() throws {
+    @Test func `is good while the task waits for a server, and bad while it hangs`() throws {
         let master = try startedMaster()
         let redis = try RedisServer()
         defer {

@@ -3,8 +3,8 @@ import Lab
 import Testing
 import Wire
 
-@Suite(.serialized) struct `A database that the stable stream comes to` {
-    @Test(arguments: ["target", "file"]) func `is noted before its first key, even if the task is killed at once`(
+@Suite(.serialized) struct `A database that first appears in the stable stream` {
+    @Test(arguments: ["target", "file"]) func `is recorded before its first key, even if the task is killed at once`(
         _ store: String
     ) throws {
         let scene = try RedisScene(["checkpoint": ["store: \(store)", "intervalSeconds: 3600"]])
@@ -27,7 +27,7 @@ import Wire
         try second.leave()
     }
 
-    @Test func `waits for a target that is away, and nothing else does`() throws {
+    @Test func `is recorded even if the target is paused at that moment`() throws {
         let scene = try RedisScene()
         let daemon = try scene.follow()
         scene.redis.pause()

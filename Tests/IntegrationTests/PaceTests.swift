@@ -4,7 +4,7 @@ import Testing
 import Wire
 
 /// `advanced.batchSize` and `advanced.qps`, as the target sees them.
-@Suite(.serialized) struct `How hard the target is driven` {
+@Suite(.serialized) struct `The pace of writes to the target` {
     private func calls(of command: String, _ client: RESPClient) throws -> Int {
         let text = try client.command("INFO", "commandstats").text ?? ""
         let line = text.split(whereSeparator: \.isNewline).first { $0.hasPrefix("cmdstat_\(command):calls=") }
@@ -31,7 +31,7 @@ import Wire
         #expect(master.violations == [])
     }
 
-    @Test func `no transaction has more commands than batchSize`() throws {
+    @Test func `has no transaction with more commands than batchSize`() throws {
         try withTask(["batchSize: 10"]) { master, daemon, client in
             try daemon.wait(forLine: "event=stable")
             master.send(journal: (0..<500).map { JournalEntry("SET j:\($0) v") }, flow: 0)
@@ -41,7 +41,7 @@ import Wire
         }
     }
 
-    @Test func `qps holds back the transactions and not the source`() throws {
+    @Test func `is limited by qps`() throws {
         let start = ContinuousClock.now
         try withTask(["qps: 1000"]) { master, daemon, client in
             try daemon.wait(forLine: "event=stable")

@@ -13,7 +13,7 @@ import Wire
         return scene
     }
 
-    @Test func `says the same as the status file, from the first sync to the leave`() throws {
+    @Test func `shows the same as the status file, from the first sync to the leave`() throws {
         let scene = try scene()
         for number in 0..<50 { scene.master.execute("SET key:\(number) value") }
         try scene.daemon.wait(forLine: "stable: following")
@@ -36,7 +36,7 @@ import Wire
         #expect(scene.master.violations.isEmpty)
     }
 
-    @Test func `is well while the target is away, and not while the source is`() throws {
+    @Test func `reports a healthy task while the target is away, but not while the source is`() throws {
         let scene = try scene()
         try scene.daemon.wait(forLine: "stable: following")
         scene.redis.stop()
@@ -56,7 +56,7 @@ import Wire
         #expect((reason["reason"] as? String)?.isEmpty == false)
     }
 
-    @Test func `does not stop the replication where its address is taken`() throws {
+    @Test func `does not stop the replication if its address is in use`() throws {
         let taken = try Listener()
         let scene = try scene(["dashboard": ["addr: 127.0.0.1:\(taken.port)"]])
         try scene.daemon.wait(forLine: "the page cannot listen on 127.0.0.1:\(taken.port): Address already in use")
@@ -68,7 +68,7 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test func `has counters that a lost source does not set back`() throws {
+    @Test func `has counters that the loss of the source does not reset`() throws {
         let scene = try scene()
         try scene.daemon.wait(forLine: "stable: following")
         for number in 0..<100 { scene.master.execute("SET key:\(number) value") }

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// What the configuration's policies and the peers' refusals make of a task: exit codes, words, and what is in the
+/// The effect of the policies and of refusals by source and target on a task: exit codes, messages, and the data in the
 /// target afterwards.
 @Suite(.serialized) struct `A task that meets what it cannot apply` {
     private static let secret = "a-value-that-no-log-may-hold"
@@ -36,7 +36,7 @@ import Wire
 
     // MARK: Unsupported
 
-    @Test func `what was skipped stands in the summary of a leave between two sessions, too`() throws {
+    @Test func `skipped commands are in the summary even of a leave between two sessions`() throws {
         let scene = try Scene()
         let daemon = try scene.start(sections: policy("onUnsupported", "skip"))
         try daemon.wait(forLine: "stable:")
@@ -48,7 +48,7 @@ import Wire
         #expect(daemon.logs("1 x bloom-filter"))
     }
 
-    @Test func `onUnsupported stop ends the task with key and reason, after what came before`() throws {
+    @Test func `onUnsupported stop ends the task with key and reason, after the earlier commands`() throws {
         let scene = try Scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -66,7 +66,7 @@ import Wire
     }
 
     @Test(arguments: [Daemon.Command.replicate, .migrate])
-    func `a snapshot with foreign types stops by default`(_ command: Daemon.Command) throws {
+    func `a snapshot with unsupported types stops the task by default`(_ command: Daemon.Command) throws {
         let replay = try recording("foreign").prepareReplay()
         let master = try SimulatorProcess(["--replay", replay.folder.path])
         let redis = try RedisServer()
@@ -78,7 +78,7 @@ import Wire
         #expect(master.stop() == [], "what the master saw")
     }
 
-    @Test func `onUnsupported skip goes on, counts and keeps each in the dead-letter file`() throws {
+    @Test func `onUnsupported skip goes on, counts unsupported commands and lists their keys as dead letters`() throws {
         let scene = try Scene()
         let daemon = try scene.start(sections: policy("onUnsupported", "skip"))
         try daemon.wait(forLine: "stable:")
@@ -94,8 +94,8 @@ import Wire
         #expect(daemon.logs("1 x throttle"), "it is counted only")
     }
 
-    @Test(arguments: ["stop", "skip"]) func `a database number that the target does not have`(_ reaction: String) throws
-    {
+    @Test(arguments: ["stop", "skip"])
+    func `keys of a database that the target lacks are handled as onUnsupported says`(_ reaction: String) throws {
         let scene = try Scene(target: ["--databases", "2"])
         scene.master.execute("SET snapshot v", database: 3)
         scene.master.execute("SET mine v", database: 1)
@@ -116,7 +116,9 @@ import Wire
     }
 
     @Test(arguments: ["stop", "skip"], ["MOVE out 7", "COPY out to DB 7"])
-    func `a database number that a command names besides its own`(_ reaction: String, _ line: String) throws {
+    func `MOVE or COPY to a database that the target lacks is handled as onUnsupported says`(
+        _ reaction: String, _ line: String
+    ) throws {
         let scene = try Scene(target: ["--databases", "4"])
         let daemon = try scene.start(sections: policy("onUnsupported", reaction))
         try daemon.wait(forLine: "stable:")
@@ -152,7 +154,7 @@ import Wire
         #expect(!daemon.log.contains(Self.secret))
         #expect(daemon.deadLetters == [DeadLetter(kind: "target-error", database: 0, key: "list")])
 
-        // The next start does not go on as if nothing had happened.
+        // The next start does not resume after the error, but makes a full sync.
         try scene.client.command("DEL", "list")
         let next = try scene.start()
         try next.wait(forLine: "stable:")
@@ -175,7 +177,7 @@ import Wire
         #expect(daemon.deadLetters == [DeadLetter(kind: "target-error", database: 0, key: "list")])
     }
 
-    @Test func `a target that takes MSET no more gets string by string, each once`() throws {
+    @Test func `a target that no longer allows MSET gets each string once by itself`() throws {
         let scene = try Scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -206,7 +208,7 @@ import Wire
         #expect(daemon.deadLetters == [])
     }
 
-    @Test func `a script of another Lua is told, and stops nothing`() throws {
+    @Test func `a script that the target cannot compile is reported and does not stop the task`() throws {
         let scene = try Scene()
         let daemon = try scene.start(sections: policy("onError", "stop"))
         try daemon.wait(forLine: "stable:")
@@ -259,7 +261,7 @@ import Wire
 
     // MARK: Conflicts
 
-    /// A small and a large key of each way that a value is written.
+    /// A small and a large key for each way to write a value.
     private func fill(_ scene: Scene) {
         scene.master.execute("SET small new")
         scene.master.execute("RPUSH list a b c")
@@ -272,7 +274,7 @@ import Wire
     private static let existing = ["small", "list", "large", "long"]
 
     @Test(arguments: ["overwrite", "skip", "panic"], existing + [""])
-    func `conflict policies do what they say, for small and large keys`(_ policy: String, _ key: String) throws {
+    func `each conflict policy is obeyed for small and large keys`(_ policy: String, _ key: String) throws {
         let scene = try Scene()
         fill(scene)
         if !key.isEmpty { try scene.client.command("HSET", key, "f", "old") }
@@ -307,7 +309,7 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    @Test func `keys of an earlier sync of the task are never taken for somebody else's`() throws {
+    @Test func `keys of an earlier sync of the same task are never treated as conflicts`() throws {
         let scene = try Scene()
         scene.master.execute("SET a 1")
         let first = try scene.start(sections: ["conflict": ["policy: skip"]])
@@ -326,7 +328,9 @@ import Wire
 
     // MARK: Peers that refuse
 
-    @Test(arguments: [nil, "wrong"]) func `a source that wants another password`(_ password: String?) throws {
+    @Test(arguments: [nil, "wrong"])
+    func `a missing or wrong source password ends the start, and the log names the setting`(_ password: String?) throws
+    {
         let scene = try Scene { $0.password = "right" }
         let daemon = try scene.start(sections: ["source": password.map { ["password: \($0)"] } ?? []])
         try daemon.expectExit(77)
@@ -339,7 +343,9 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    @Test(arguments: [nil, "wrong"]) func `a target that wants another password`(_ password: String?) throws {
+    @Test(arguments: [nil, "wrong"])
+    func `a missing or wrong target password ends the start, and the log names the setting`(_ password: String?) throws
+    {
         let scene = try Scene()
         try scene.client.command("CONFIG", "SET", "requirepass", "right")
         let daemon = try scene.start(sections: ["target": password.map { ["password: \($0)"] } ?? []])
@@ -352,7 +358,7 @@ import Wire
             ), "\(daemon.log)")
     }
 
-    @Test func `right passwords on both sides, and a user name, are taken`() throws {
+    @Test func `correct passwords on both sides and a user name are accepted`() throws {
         let scene = try Scene { $0.password = "right" }
         try scene.client.command("ACL", "SETUSER", "copier", "on", ">right", "~*", "&*", "+@all")
         scene.master.execute("SET k v")
@@ -362,7 +368,7 @@ import Wire
         #expect(try scene.get("k") == "v")
     }
 
-    @Test func `a password that is changed together with its file is taken`() throws {
+    @Test func `a password that changes together with its file is accepted`() throws {
         let scene = try Scene()
         let folder = try TemporaryFolder("password")
         try scene.client.command("CONFIG", "SET", "requirepass", "first")
@@ -380,7 +386,7 @@ import Wire
         try daemon.leave()
     }
 
-    @Test func `a target whose user may not write says so`() throws {
+    @Test func `a target user that may not use SET is refused before anything is written`() throws {
         let scene = try Scene()
         try scene.client.command("ACL", "SETUSER", "reader", "on", ">right", "~*", "&*", "+@all", "-set")
         scene.master.execute("SET k v")
@@ -399,14 +405,14 @@ import Wire
         #expect(daemon.logs("the source is not a Dragonfly (a Redis or Valkey answers like this)"))
     }
 
-    @Test func `a source that is a replica at the start is left to the next start`() throws {
+    @Test func `a source that is a replica ends the start`() throws {
         let scene = try Scene { $0.isReplica = true }
         let daemon = try scene.start()
         try daemon.expectExit(69)
         #expect(daemon.logs("the source is itself a replica: set source.addr to its master"))
     }
 
-    @Test func `a source that is loading is waited for, and not for ever`() throws {
+    @Test func `a source that is loading is waited for until giveUpSeconds`() throws {
         let scene = try Scene()
         scene.master.refuse(Refusal.loading(times: 3))
         let first = try scene.start()
@@ -419,7 +425,7 @@ import Wire
         #expect(second.logs("the source is still loading its data set"))
     }
 
-    @Test func `a source or a target that is not there`() throws {
+    @Test func `an unreachable source or target ends the start, and the log names the setting`() throws {
         let scene = try Scene()
         let there = scene.configuration
         scene.configuration.source = try freePort()
@@ -434,7 +440,7 @@ import Wire
     }
 
     @Test(arguments: ["df2redis:tasks", "df2redis:checkpoint:lab"])
-    func `a target in which somebody else has a key of ours is named with it`(_ key: String) throws {
+    func `a foreign value under one of our own keys ends the start, and the key is named`(_ key: String) throws {
         let scene = try Scene()
         try scene.client.command("SET", key, "theirs")
         let daemon = try scene.start()
@@ -452,7 +458,7 @@ import Wire
         #expect(daemon.logs("the target is a Dragonfly"))
     }
 
-    @Test func `a target that is a replica is named with its primary`() throws {
+    @Test func `a target that is a replica is refused, and its primary is named`() throws {
         let scene = try Scene()
         let primary = try RedisServer()
         defer { primary.stop() }
@@ -465,7 +471,7 @@ import Wire
             ))
     }
 
-    @Test func `a target that refuses writes for want of replicas is waited for`() throws {
+    @Test func `a target that refuses writes for lack of replicas is waited for`() throws {
         let scene = try Scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")
@@ -477,7 +483,7 @@ import Wire
         try daemon.leave()
     }
 
-    @Test func `a source that can go on with some flows only gives a full sync`() throws {
+    @Test func `a source that can continue only some flows causes a full sync`() throws {
         let scene = try Scene { $0.shardCount = 2 }
         scene.master.execute("SET k v")
         let first = try scene.start()
@@ -496,7 +502,7 @@ import Wire
 
     // MARK: Global commands
 
-    @Test func `a leave does not wait for a target that is away at a barrier`() throws {
+    @Test func `a leave does not wait for a target that is away at a FLUSHALL`() throws {
         let scene = try Scene()
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable:")

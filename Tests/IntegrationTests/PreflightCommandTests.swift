@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// `df2redis preflight` between two starts of a task: what it says the next one will do is what that does.
+/// `df2redis preflight` between two starts of a task: the next start does what the command has said.
 @Suite(.serialized) struct `A preflight of a task that has run` {
     /// A task whose source has three keys.
     private final class Scene: TaskScene<RedisServer> {
@@ -33,8 +33,8 @@ import Wire
             (try client.command("KEYS", "*").array ?? []).compactMap(\.text).sorted()
         }
 
-        /// A preflight says that the next start makes a full sync for `reason`, and what a client has written goes; then it
-        /// does and it goes.
+        /// Expects a preflight to announce a full sync for `reason` that removes a client's key, and the next start to do
+        /// just that.
         func expectFullSync(_ reason: String) throws {
             try client.command("SET", "mine", "1")
             let (level, message) = try foresee()
@@ -67,7 +67,7 @@ import Wire
         }
     }
 
-    @Test func `says that it continues, wherever the position is kept`() throws {
+    @Test func `says that the next start continues, wherever the position is kept`() throws {
         for sections in [[:], ["checkpoint": ["store: file"]]] {
             let scene = try Scene(sections)
             try scene.followAndLeave()
@@ -95,8 +95,7 @@ import Wire
         try scene.expectFullSync("the source is another master than the checkpoint's, or has been restarted")
     }
 
-    @Test func `says that the source has been told to change its role, and what fullSync.existing makes of it`() throws
-    {
+    @Test func `says that the source's role was changed, and what fullSync.existing keeps`() throws {
         let scene = try Scene(["fullSync": ["existing: replace"]])
         try scene.followAndLeave()
         scene.master.promote()
@@ -105,7 +104,7 @@ import Wire
         #expect(message.contains("the others stay (fullSync.existing: replace)"), "\(message)")
     }
 
-    @Test func `says what a stop, a removal that was cut short and a cut-over taken back have left`() throws {
+    @Test func `says that a full sync follows a stop by policy, an interrupted removal or an undone cut-over`() throws {
         let scene = try Scene()
         try scene.followAndLeave()
         try scene.client.command("HSET", Scene.checkpoint, "stopped", "by policy")
@@ -128,7 +127,7 @@ import Wire
         #expect(try scene.client.command("EXISTS", "key:1").int == 1)
     }
 
-    @Test func `says that a file that is none of the task's keeps it from starting`() throws {
+    @Test func `says that a foreign checkpoint file prevents the start`() throws {
         let folder = try TemporaryFolder("foreign")
         let path = try folder.write("{\"lsn\": 5}", to: "foreign.json")
         let scene = try Scene(["checkpoint": ["store: file", "path: \(path)"]])

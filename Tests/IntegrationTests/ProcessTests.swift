@@ -12,7 +12,7 @@ import Wire
         try ChildProcess("sh", ["-c", script], output: folder.file("out"), error: error.map(folder.file))
     }
 
-    @Test func `the exit code and both outputs are told`() throws {
+    @Test func `the exit code and both outputs are reported`() throws {
         let process = try shell("echo to stdout; echo to stderr >&2; exit 78", error: "err")
         #expect(try process.waitForEnd() == .exited(78))
         #expect(process.output == "to stdout\n")
@@ -20,12 +20,12 @@ import Wire
         #expect(!process.isRunning)
     }
 
-    @Test func `an end by a signal is no exit code`() throws {
+    @Test func `an end by a signal is reported as such, not as an exit code`() throws {
         let process = try shell("kill -USR1 $$; exit 0")
         #expect(try process.waitForEnd() == .signalled(SIGUSR1))
     }
 
-    @Test func `a process that does not end in time goes on, and its output is told`() throws {
+    @Test func `a process that exceeds the time limit keeps running, and the error shows its output`() throws {
         let process = try shell("echo at work; while :; do sleep 1; done")
         try wait(until: "it prints") { !process.output.isEmpty }
         let error = #expect(throws: LabError.self) { try process.waitForEnd(timeout: .milliseconds(50)) }
@@ -41,14 +41,14 @@ import Wire
         #expect(process.terminate(grace: .milliseconds(200)) == .signalled(SIGKILL))
     }
 
-    @Test func `a child begins without ignored signals, whatever its parent ignores`() throws {
+    @Test func `a child ignores no signals, even if its parent does`() throws {
         let previous = signal(SIGHUP, SIG_IGN)
         defer { signal(SIGHUP, previous) }
         let process = try shell("kill -HUP $$; exit 0")
         #expect(try process.waitForEnd() == .signalled(SIGHUP))
     }
 
-    @Test func `a child has none of our descriptors`() throws {
+    @Test func `a child inherits none of our descriptors`() throws {
         // Not closed on exec, as a socket that has just been accepted.
         let descriptor = dup(0)
         defer { close(descriptor) }
@@ -65,14 +65,14 @@ import Wire
         #expect(process.usage.cpuSeconds > 0)
     }
 
-    @Test func `a program that is not there is an error with its name`() {
+    @Test func `a missing program causes an error with its name`() {
         let error = #expect(throws: LabError.self) {
             try ChildProcess("/no/such/program", [], output: folder.file("out"))
         }
         #expect(error?.description.contains("/no/such/program") == true)
     }
 
-    @Test func `who lets go of a process has killed it, and a folder is removed with its owner`() throws {
+    @Test func `a process is killed and a temporary folder removed when the last reference to it is gone`() throws {
         var process: ChildProcess? = try shell("while :; do sleep 1; done")
         let pid = try #require(process?.pid)
         #expect(kill(pid, 0) == 0)
@@ -99,7 +99,7 @@ import Wire
         #expect(try redis.client().command("PING").text == "PONG")
     }
 
-    @Test func `a killed server comes back on its port, empty without a file of its own`() throws {
+    @Test func `a killed server restarts on its port, and is empty unless it persists its data`() throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         let port = redis.port
@@ -112,7 +112,7 @@ import Wire
         #expect(try redis.client().command("DBSIZE").int == 0)
     }
 
-    @Test func `further options win, and data in an append-only file survives a kill`() throws {
+    @Test func `given options take precedence, and data in an append-only file survives a kill`() throws {
         let redis = try RedisServer(["--appendonly", "yes", "--appendfsync", "always"])
         defer { redis.stop() }
         try redis.client().command("SET", "k", "v")
@@ -121,12 +121,12 @@ import Wire
         #expect(try redis.client().command("GET", "k").text == "v")
     }
 
-    @Test func `a server that cannot start says why`() {
+    @Test func `a server that cannot start causes an error with the reason`() {
         let error = #expect(throws: LabError.self) { try RedisServer(["--no-such-option", "1"]) }
         #expect(error?.description.contains("no-such-option") == true)
     }
 
-    @Test func `an error reply carries the server's words`() throws {
+    @Test func `an error reply is thrown with the server's message`() throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         let client = try redis.client()
@@ -135,7 +135,7 @@ import Wire
         #expect(try client.send([[UInt8]("GET")]).errorText?.hasPrefix("ERR") == true)
     }
 
-    @Test func `two servers are compared without standing in memory whole`() throws {
+    @Test func `two servers are compared, with a limit on the differences listed`() throws {
         let (one, two) = (try RedisServer(), try RedisServer())
         defer {
             one.stop()

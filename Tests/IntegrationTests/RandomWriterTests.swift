@@ -3,7 +3,7 @@ import Testing
 import Wire
 
 @Suite struct `Random writes` {
-    @Test func `the same seed gives the same commands, another seed others`() {
+    @Test func `are the same for the same seed, and differ for another seed`() {
         func commands(_ seed: UInt64) -> [[[[UInt8]]]] {
             var generator = CommandGenerator(seed: seed, keys: 10)
             return (0..<200).map { _ in generator.nextBatch() }
@@ -12,7 +12,7 @@ import Wire
         #expect(commands(1) != commands(2))
     }
 
-    @Test func `every family and both databases hold data after a while, and no command is unknown`() throws {
+    @Test func `fill both databases with values of every type, and contain no unknown command`() throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         let writer = try RandomWriter(port: redis.port, seed: 7)

@@ -8,7 +8,7 @@ import Wire
     .serialized,
     .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
 struct `A real Dragonfly under load` {
-    @Test(arguments: [1, 2, 4]) func `source and target are equal at the end, key by key`(_ shards: Int) throws {
+    @Test(arguments: [1, 2, 4]) func `is equal to its target in the end, key by key`(_ shards: Int) throws {
         let master = try DragonflyServer(shards: shards)
         let redis = try RedisServer()
         defer {
@@ -50,14 +50,15 @@ struct `A real Dragonfly under load` {
     }
 }
 
-/// DEBUG POPULATE goes past the master's transactions: where it meets the end of a full sync, records of a flow are
+/// DEBUG POPULATE bypasses the master's transactions: if it runs at the end of a full sync, records of a flow are
 /// numbered and never sent.
 @Suite(
     .serialized,
     .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
 struct `A real Dragonfly that is populated` {
-    @Test(arguments: [1, 2, 4]) func `while a full sync ends, nothing is missing in the end`(_ shards: Int) async throws
-    {
+    @Test(arguments: [1, 2, 4]) func `while a full sync ends has all its keys at the target afterwards`(
+        _ shards: Int
+    ) async throws {
         let master = try DragonflyServer(shards: shards)
         let redis = try RedisServer()
         defer {

@@ -43,7 +43,7 @@ import Wire
         #expect(try other.command("GET", "foreign").text == foreign)
     }
 
-    @Test func `removes what the source has deleted meanwhile, in the task's databases only`() throws {
+    @Test func `removes keys deleted at the source in the meantime, in the task's databases only`() throws {
         try withFilledTarget { master, redis, configuration in
             for index in stride(from: 0, to: 200, by: 2) { _ = master.execute("DEL old:\(index)") }
             _ = master.execute("DEL list:7", database: 3)
@@ -57,7 +57,7 @@ import Wire
         }
     }
 
-    @Test func `removes them again where the target comes back with what was removed`() throws {
+    @Test func `removes old keys again if the target loses the removal in a crash`() throws {
         let before = try startedMaster(.live(SyntheticDataSet(keys: 50_000, valueBytes: 10)))
         let after = try startedMaster()
         let redis = try RedisServer()
@@ -66,7 +66,7 @@ import Wire
             before.stop()
             after.stop()
         }
-        // From another source, which has but one key, the task removes so many only where that is asked for by name.
+        // The other source has only one key: the task removes so many keys only with fullSync.existing: reconcile.
         let sections = [
             "reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"], "fullSync": ["existing: reconcile"],
         ]
@@ -89,7 +89,7 @@ import Wire
         try client.command("SAVE")
         try #require(try isPending(), "it was all removed too soon for this test")
         try second.wait(forLine: "reconciled:")
-        // Nothing moves the position.
+        // No record moves the position meanwhile.
         try wait(until: "the mark has moved") { try client.command("HEXISTS", checkpoint, "beside:0").int == 1 }
         redis.kill()
         try redis.restart()
@@ -103,7 +103,7 @@ import Wire
             master.forgetBacklog()
             let daemon = try Daemon(.replicate, configuration)
             defer { daemon.process.kill() }
-            // Created anew, some of them before the old values have been removed.
+            // Create them again, some before the old values are removed.
             for index in 0..<200 { _ = master.execute("INCR old:\(index)") }
             try daemon.wait(forLine: "reconciled:")
             for index in 0..<200 { _ = master.execute("INCR old:\(index)") }
@@ -112,7 +112,7 @@ import Wire
         }
     }
 
-    @Test func `leaves everything else where it is when told to replace`() throws {
+    @Test func `removes nothing with fullSync.existing: replace`() throws {
         try withFilledTarget(["fullSync": ["existing: replace"]]) { master, redis, configuration in
             _ = master.execute("DEL old:1")
             master.forgetBacklog()
@@ -124,7 +124,7 @@ import Wire
         }
     }
 
-    @Test func `removes them as well after a migration and after a stop by policy, which leave no position`() throws {
+    @Test func `removes deleted keys even after a migration or a stop by policy, which leave no position`() throws {
         let master = try startedMaster()
         defer { master.stop() }
         let redis = try RedisServer()
@@ -189,7 +189,7 @@ import Wire
         try body(master, redis, configuration)
     }
 
-    @Test func `stops as well when a source without its data has got a few keys again, however often it is started`()
+    @Test func `stops if a source that lost its data has only a few new keys, however often it is started`()
         throws
     {
         try withLostData { master, redis, configuration in
@@ -223,7 +223,7 @@ import Wire
     }
 
     @Test(arguments: Given.allCases)
-    func `knows the source again whatever has become of the position`(_ given: Given) throws {
+    func `recognizes the source even if no position is left`(_ given: Given) throws {
         try withLostData { master, redis, configuration in
             var next = configuration
             switch given {
@@ -245,7 +245,7 @@ import Wire
         }
     }
 
-    @Test func `says so where it cannot know the source again`() throws {
+    @Test func `stops with the reason if it cannot recognize the source`() throws {
         try withLostData { master, redis, configuration in
             let checkpoint = "df2redis:checkpoint:\(Daemon.taskName)"
             try redis.client().command("HDEL", checkpoint, "source", "flow:0", "flow:1")
@@ -259,7 +259,7 @@ import Wire
     }
 
     @Test
-    func `removes most of the keys when the source that was followed has done so, and few of them from another one`()
+    func `removes most keys if the followed source has deleted them, and fewer if the source has restarted`()
         throws
     {
         try withLostData { master, redis, configuration in

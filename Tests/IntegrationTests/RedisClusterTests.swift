@@ -35,7 +35,7 @@ extension RunAlone.`A cluster of the laboratory` {
         }
     }
 
-    @Test func `is compared with a server by itself, key by key over all its nodes`() throws {
+    @Test func `is compared with a standalone server, key by key over all its nodes`() throws {
         let cluster = try RedisCluster()
         defer { cluster.stop() }
         let replicas = try cluster.masters().map { try cluster.replicas(of: $0).count }
@@ -59,7 +59,7 @@ extension RunAlone.`A cluster of the laboratory` {
         }
     }
 
-    @Test func `keeps its keys when slots move, and a key that was left on the wrong node is found`() throws {
+    @Test func `keeps its keys when slots move, and a key left on the wrong node is found`() throws {
         let cluster = try RedisCluster(replicas: 0)
         defer { cluster.stop() }
         try fill(cluster, "v")
@@ -74,7 +74,7 @@ extension RunAlone.`A cluster of the laboratory` {
 
             let slot = try #require(moved.last) + 1
             let left = try #require((0...).lazy.map { "left:\($0)" }.first { ClusterSlot.of(Array($0.utf8)) == slot })
-            // What an interrupted move leaves: the key is where the slot was to come to.
+            // Like an interrupted move: the key is on the node to which the slot was to move.
             try cluster.beginMoving(slot, from: masters[0], to: masters[1])
             let client = try masters[1].client()
             try client.command("ASKING")
@@ -85,7 +85,7 @@ extension RunAlone.`A cluster of the laboratory` {
     }
 
     @Test(arguments: RedisCluster.Failover.allCases)
-    func `a replica takes its master's place`(_ kind: RedisCluster.Failover) throws {
+    func `promotes a replica at a failover`(_ kind: RedisCluster.Failover) throws {
         let cluster = try RedisCluster()
         defer { cluster.stop() }
         try fill(cluster, "v")
@@ -97,7 +97,7 @@ extension RunAlone.`A cluster of the laboratory` {
     }
 
     @Test
-    func `a killed master is replaced by its replica, and comes back as one; a node is cut off from its clients alone`()
+    func `replaces a killed master by its replica, and can cut a node off from its clients only`()
         throws
     {
         let cluster = try RedisCluster(usesProxies: true)

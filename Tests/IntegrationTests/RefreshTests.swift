@@ -3,11 +3,11 @@ import Lab
 import Testing
 import Wire
 
-/// What the journal of a real Dragonfly does not say enough of is read at the source.
+/// Keys whose journal records of a real Dragonfly are incomplete are read at the source.
 @Suite(
     .serialized,
     .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
-struct `Keys that the journal says too little of` {
+struct `Keys whose journal records are incomplete` {
     private static let sources = [
         "PFADD ha 1 2", "PFADD hb 3 4", "PFADD hc 5", "SADD sa 1 2 3", "SADD sb 2 3 4",
         "ZADD za 1.123456789 a 22.123456789 b", "ZADD zb 3 b 123456789.123 c", "RPUSH la 3 1 2",
@@ -27,7 +27,7 @@ struct `Keys that the journal says too little of` {
         return figures["waiting"] as? Int == 0 && figures["refreshed"] as? Int ?? 0 > 0
     }
 
-    @Test func `are equal at both sides once it is quiet, without a full sync`() throws {
+    @Test func `are equal on both sides once writes stop, without a full sync`() throws {
         let master = try DragonflyServer(shards: 4)
         let redis = try RedisServer()
         let daemon = try Daemon(
@@ -76,10 +76,10 @@ struct `Keys that the journal says too little of` {
         #expect(try ServerComparison(source: source, target: target).differences == [])
     }
 
-    @Test func `are equal under another name, and leave nothing older there where the target can have no such value`()
+    @Test func `are equal after renames, and unsupported values leave no older value in their place`()
         throws
     {
-        // Where there is one shard, a RENAME comes as such.
+        // With one shard a RENAME is journaled as such.
         let scene = try RealMasterScene(
             shards: 1, verify: 0, refresh: 20,
             sections: ["policy": ["onUnsupported: skip"], "shutdown": ["drainSeconds: 20"]])
@@ -116,7 +116,7 @@ struct `Keys that the journal says too little of` {
         #expect(try ServerComparison(source: source, target: target).differences == [])
     }
 
-    @Test func `and those that look as if it said all are found by comparing both sides`() throws {
+    @Test func `are found by comparing both sides if the records look complete`() throws {
         let scene = try RealMasterScene(shards: 4, verify: 10_000)
         defer { scene.end() }
         let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
@@ -148,7 +148,7 @@ struct `Keys that the journal says too little of` {
         #expect(try ServerComparison(source: source, target: target).differences == [])
     }
 
-    /// Commands that it refuses and journals all the same, or whose numbers no Redis takes.
+    /// Commands that the source refuses and journals nevertheless, or whose numbers no Redis accepts.
     private static let refused = [
         "SET %k v;ZPOPMIN %k", "SET %k v;ZPOPMAX %k 2", "RPUSH %k b a;SORT %k STORE %k",
         "SET %k v;GEORADIUS %k 0 0 1 km STORE %k", "ZADD %k inf a;ZINCRBY %k -inf a",
@@ -161,14 +161,13 @@ struct `Keys that the journal says too little of` {
         "RPUSH %k 3 1 2;SORT %k DESC STORE %k:a;SORT %k DESC STORE %k:b;SORT %k STORE %k:c DESC;SORT %k LIMIT 0 2 STORE %k:d",
     ]
 
-    @Test func `and those of commands that it refuses as well, or with numbers that only it takes, end no task`() throws
-    {
+    @Test func `do not end the task if the source refused the command or only it accepts the number`() throws {
         let scene = try RealMasterScene(shards: 2, verify: 0)
         defer { scene.end() }
         try scene.daemon.wait(forLine: "stable: following")
         for (index, lines) in Self.refused.enumerated() {
             for line in lines.replacingOccurrences(of: "%k", with: "k:\(index)").components(separatedBy: ";") {
-                // It answers some with an error.
+                // The source answers some of them with an error.
                 _ = try? scene.source.command(line.components(separatedBy: " "))
             }
         }
@@ -184,8 +183,8 @@ struct `Keys that the journal says too little of` {
         try scene.daemon.leave()
     }
 
-    @Test func `and those that get another name before the target has refused their command`() throws {
-        // Where there is one shard, a RENAME comes as such.
+    @Test func `are equal even if they are renamed before the target refuses their command`() throws {
+        // With one shard a RENAME is journaled as such.
         let scene = try RealMasterScene(shards: 1, verify: 0)
         defer { scene.end() }
         let daemon = scene.daemon
@@ -206,7 +205,7 @@ struct `Keys that the journal says too little of` {
         try daemon.leave()
     }
 
-    @Test func `and a few that a stranger deletes at the target come back without a full sync`() throws {
+    @Test func `and a few keys deleted at the target come back without a full sync`() throws {
         let scene = try RealMasterScene(shards: 2, verify: 1000) { source in
             for number in 0..<500 { try source.command("SET", "key:\(number)", "v") }
         }
@@ -219,14 +218,14 @@ struct `Keys that the journal says too little of` {
         for number in 5..<10 { try target.command("DEL", "key:\(number)") }
         try waitUntilEqual(source, target)
         #expect(daemon.status?["fullSyncs"] as? Int == 1)
-        // Most of them are another matter.
+        // If most keys are missing, a full sync follows.
         try target.command(["DEL"] + (0..<400).map { "key:\($0)" })
         try daemon.wait(forLine: "a full sync is needed")
         try waitUntilEqual(source, target)
         try daemon.leave()
     }
 
-    @Test func `wait for the rights to read them, through a kill too`() throws {
+    @Test func `wait until the user may read them, even through a kill`() throws {
         let master = try DragonflyServer(shards: 4)
         let redis = try RedisServer()
         defer {

@@ -3,9 +3,9 @@ import Foundation
 import Lab
 import Testing
 
-/// A server that says why before it closes a connection: the operator reads its words.
+/// A server that gives a reason before it closes a connection: the log shows that reason.
 @Suite(.serialized) struct `A connection that a server refuses` {
-    @Test func `of a target with too many clients names that`() throws {
+    @Test func `is logged with the words of a target that has too many clients`() throws {
         let master = try startedMaster()
         defer { master.stop() }
         let redis = try RedisServer()
@@ -23,7 +23,7 @@ import Testing
     @Test(arguments: [
         ("ERR max number of clients reached", Int32(69)), ("DENIED Redis is running in protected mode", 77),
     ])
-    func `of a source is repeated in its words`(words: String, code: Int32) throws {
+    func `is logged with the words of the source`(words: String, code: Int32) throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         let source = try ScriptedServer { connection in

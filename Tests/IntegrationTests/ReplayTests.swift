@@ -7,7 +7,7 @@ import Testing
     /// What a recording's stream does not carry, so that no replica can have it right; Protocol 5.6 gives
     /// the rows. The daemon must name these keys.
     private struct Exceptions {
-        /// Keys whose value the stream does not give, or not be held by the target: by name, what it is called in
+        /// Keys whose value the stream lacks, or the target cannot hold: by name, their kind in
         /// the dead-letter file.
         var keys: [String: String] = [:]
         /// Keys with a lifetime counted from when the record is received: Protocol 5.6 row 12.
@@ -38,7 +38,7 @@ import Testing
 
     private static let names = (try? RecordedRun.all(in: recordingsFolder).map(\.name)) ?? []
 
-    @Test(arguments: names) func `the target holds what the master held, before the leave and after it`(
+    @Test(arguments: names) func `give the target the master's data, before and after the leave`(
         _ name: String
     ) throws {
         try replay(name, simulator: [])
@@ -49,7 +49,9 @@ import Testing
         ("live-ops", "every:1"), ("four-shards", "random:5:40"), ("live-flush", "every:3"), ("foreign", "every:1"),
         ("v1.40.1/types", "random:6:300"), ("v1.40.1/big", "random:7:100000"), ("under-load", "random:8:20000"),
     ])
-    func `however the master's writes are cut`(_ name: String, _ split: String) throws {
+    func `give the target the master's data, however the master's writes are split`(
+        _ name: String, _ split: String
+    ) throws {
         try replay(name, simulator: ["--split", split])
     }
 
@@ -114,7 +116,7 @@ import Testing
 
     private static var nowMilliseconds: Int { Int(Date().timeIntervalSince1970 * 1000) }
 
-    @Test func `migrate ends by itself with the data in the target`() throws {
+    @Test func `are migrated by a process that ends by itself`() throws {
         let replay = try recording("types").prepareReplay()
         let redis = try RedisServer()
         let master = try SimulatorProcess(["--replay", replay.folder.path])

@@ -25,7 +25,7 @@ import Wire
         try body(master, redis.client(), first) { try Daemon(.replicate, configuration, folder: other) }
     }
 
-    @Test func `ends with words for a DBA, and the first goes on`() throws {
+    @Test func `ends and names the first process, which goes on`() throws {
         try withFirst { master, client, first, startSecond in
             let second = try startSecond()
             try second.expectExit(75)
@@ -38,7 +38,7 @@ import Wire
         }
     }
 
-    @Test func `waits a moment for a first that is about to end`() throws {
+    @Test func `waits a moment for a first process that is about to end`() throws {
         try withFirst { master, client, first, startSecond in
             let second = try startSecond()
             defer { second.process.kill() }
@@ -51,7 +51,7 @@ import Wire
         }
     }
 
-    @Test func `a lock that a killed process has left is free`() throws {
+    @Test func `starts if the first was killed and has left its lock file`() throws {
         try withFirst { _, _, first, startSecond in
             first.process.kill()
             let second = try startSecond()

@@ -25,7 +25,7 @@ import Wire
     }
 
     @Test(arguments: Loss.allCases)
-    private func `is followed through a failover under load, nothing lost and nothing doubled`(_ loss: Loss) throws {
+    private func `is followed through a failover under load, and each record is applied once`(_ loss: Loss) throws {
         let source = try startedMaster(.live(SyntheticDataSet(keys: 2000, valueBytes: 50))) {
             $0.backlogRecords = 4 << 20
         }
@@ -59,7 +59,7 @@ import Wire
         #expect(source.violations == [])
     }
 
-    @Test func `that lacks the last writes after a failover is brought back to what it has`() throws {
+    @Test func `gets the last writes again if it lacks them after a failover`() throws {
         let source = try startedMaster(.live(SyntheticDataSet(keys: 100, valueBytes: 50))) {
             $0.backlogRecords = 4 << 20
         }
@@ -92,7 +92,7 @@ import Wire
         #expect(source.fullSyncs == 1, "\(daemon.log)")
     }
 
-    @Test func `that lacks values read at the source after a failover gets them again`() throws {
+    @Test func `gets values read at the source again if it lacks them after a failover`() throws {
         let source = try startedMaster()
         let group = try SentinelGroup()
         defer {
@@ -111,7 +111,7 @@ import Wire
         try wait(until: "both have a stranger's") {
             try replica.command("GET", "key:9").text == "by a stranger"
         }
-        // What the replica stops at is more than its socket holds: nothing after it comes to the replica.
+        // The filler is larger than the paused replica's socket buffer: nothing after it reaches the replica.
         new.pause()
         try target.command("SET", "filler", String(repeating: "x", count: 32 << 20))
         try target.command("DEL", "filler")
@@ -131,7 +131,7 @@ import Wire
         #expect(source.fullSyncs == 1, "\(daemon.log)")
     }
 
-    @Test func `ends a start with the sentinel and the key at fault`() throws {
+    @Test func `causes an error at the start that names the sentinel or the setting at fault`() throws {
         let source = try startedMaster()
         let group = try SentinelGroup(password: "s3cret")
         defer {
@@ -171,7 +171,7 @@ import Wire
         }
     }
 
-    @Test func `is not one of the sentinels themselves, which is said with the settings to use`() throws {
+    @Test func `must not be a sentinel itself; the error names the settings to use`() throws {
         let source = try startedMaster()
         let group = try SentinelGroup()
         let folder = try TemporaryFolder("sentinel-as-target")
@@ -194,7 +194,7 @@ import Wire
         }
     }
 
-    @Test func `is found while a sentinel is away and another one is of an old opinion, which is said`() throws {
+    @Test func `is found while one sentinel is down and another is outdated, with warnings`() throws {
         let source = try startedMaster()
         let group = try SentinelGroup()
         defer {
@@ -202,7 +202,7 @@ import Wire
             source.stop()
         }
         group.sentinels[0].kill()
-        // Its own idea of where the master is, of no failover.
+        // This sentinel has a wrong master, without a failover.
         let stray = try RedisServer()
         defer { stray.stop() }
         let client = try group.sentinels[1].client()
@@ -217,7 +217,7 @@ import Wire
         #expect(daemon.logs("the sentinels disagree on the master of 'mymaster'"))
     }
 
-    @Test func `is followed by a user of the sentinels with the least rights that suffice`() throws {
+    @Test func `is followed through sentinels with a user of minimal rights`() throws {
         let source = try startedMaster(.live(SyntheticDataSet(keys: 100, valueBytes: 50)))
         let group = try SentinelGroup()
         defer {
@@ -287,7 +287,7 @@ import Wire
     }
 
     @Test(arguments: Program.present)
-    private func `is followed with TLS, users and least rights at servers and sentinels, all at once`(
+    private func `is followed with TLS, users and minimal rights at servers and sentinels at once`(
         _ program: Program
     ) throws {
         let source = try startedMaster(.live(SyntheticDataSet(keys: 1000, valueBytes: 50))) {

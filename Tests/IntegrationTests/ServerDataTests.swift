@@ -98,7 +98,7 @@ import Testing
         SET new v
         """
 
-    @Test func `deadlines that have passed since the recording are moved in the streams and in what is expected`()
+    @Test func `past deadlines of a recording are moved in its streams and its expected data`()
         throws
     {
         let replay = try recording("live-ops").prepareReplay()

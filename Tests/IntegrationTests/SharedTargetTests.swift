@@ -48,7 +48,7 @@ import Wire
         }
     }
 
-    @Test func `leave each other's keys where they are, at a full sync, a restart and a FLUSHALL`() throws {
+    @Test func `leave each other's keys untouched at a full sync, a restart and a FLUSHALL`() throws {
         let scene = try Scene()
         for index in 0...1 { scene.fill(index) }
         var first = try scene.start(0)
@@ -77,7 +77,7 @@ import Wire
         scene.masters[0].execute("SET 0:new v")
         try wait(until: "it follows") { try scene.count(0) == 2 }
 
-        // A session that goes on knows less.
+        // A resumed session does not know which keys are its own.
         try first.leave()
         first = try scene.start(0)
         try first.wait(forLine: "resuming at the checkpoint")
@@ -91,7 +91,7 @@ import Wire
         #expect(scene.masters[1].fullSyncs == 1)
     }
 
-    @Test func `may not follow one source both, unless one of them has ended`() throws {
+    @Test func `may not both follow one source, unless one of them has ended`() throws {
         let scene = try Scene()
         scene.fill(0)
         let first = try scene.start(0)
@@ -131,7 +131,7 @@ import Wire
         #expect(scene.masters[0].violations == [])
     }
 
-    @Test func `may not follow one source both when they are started at the same time`() throws {
+    @Test func `may not both follow one source, even if they are started at the same time`() throws {
         let scene = try Scene()
         scene.fill(0)
         func start(_ task: String) throws -> Daemon {
@@ -165,7 +165,7 @@ import Wire
         #expect(scene.masters[0].violations == [])
     }
 
-    @Test func `may follow one source both when each fills databases of its own`() throws {
+    @Test func `may both follow one source if each fills databases of its own`() throws {
         let scene = try Scene()
         for database in [0, 3] { scene.fill(0, database: database) }
         let daemons = try ["{0: 0, 3: skip}", "{0: skip, 3: 3}"].enumerated().map { index, databases in
@@ -188,7 +188,7 @@ import Wire
             }
             #expect(try scene.count(0, database: database) == 200)
         }
-        // Neither names it.
+        // Neither task names database 5.
         scene.masters[0].execute("INCR counter", database: 5)
         try wait(until: "one of them has ended") { daemons.contains { !$0.process.isRunning } }
         let (refused, other) = daemons[0].process.isRunning ? (daemons[1], daemons[0]) : (daemons[0], daemons[1])
@@ -203,7 +203,7 @@ import Wire
         #expect(scene.masters[0].violations == [])
     }
 
-    @Test func `with databases of their own are as if each was alone`() throws {
+    @Test func `with databases of their own do not affect each other`() throws {
         let scene = try Scene()
         scene.fill(0)
         scene.fill(1, database: 1)
@@ -229,7 +229,7 @@ import Wire
         #expect(scene.masters.map(\.fullSyncs) == [2, 1])
     }
 
-    @Test func `are not emptied by fullSync_existing flush of one of them`() throws {
+    @Test func `do not empty each other's databases with fullSync.existing: flush`() throws {
         let scene = try Scene()
         for index in 0...1 { scene.fill(index) }
         let first = try scene.start(0)

@@ -4,7 +4,7 @@ import Lab
 import Testing
 import Wire
 
-/// A source that goes away, or comes back as another.
+/// A source that goes away, or comes back with another state.
 @Suite(.serialized) struct `A source that is lost` {
     /// A task that follows a source whose miscounts show at once.
     private final class Scene: TaskScene<RedisServer> {
@@ -37,7 +37,7 @@ import Wire
     }
 
     @Test(arguments: ["all flows", "one flow", "main"])
-    func `cut connections are opened again, and every record is applied once`(_ place: String) throws {
+    func `broken connections are reopened, and every record is applied once`(_ place: String) throws {
         let scene = try Scene()
         for round in 1...5 {
             scene.increment(100)
@@ -59,7 +59,7 @@ import Wire
     }
 
     @Test(arguments: [SIGTERM, SIGKILL])
-    func `what a start finds applied is not applied again, and what it missed is`(_ signal: Int32) throws {
+    func `a new start applies only the records that it missed, each once`(_ signal: Int32) throws {
         let scene = try Scene()
         for round in 1...4 {
             scene.increment(300)
@@ -104,7 +104,7 @@ import Wire
     }
 
     /// A v1.36.0 does so when a DEBUG POPULATE runs while a full sync ends.
-    @Test func `records that the source leaves out mean a full sync, and are not made up for one by one`() throws {
+    @Test func `records that the source leaves out mean a full sync`() throws {
         let scene = try Scene(shards: 1)
         scene.increment(10)
         try scene.waitUntilEqual()
@@ -146,7 +146,7 @@ import Wire
         try wait(until: "it has tried a few times") {
             scene.daemon.count(of: "another attempt in") > 8
         }
-        // The end of the session, why it cannot begin again, and no more for a minute.
+        // One warning for the end of the session, one for the reason that it cannot begin again, and no more for a minute.
         let attempts = scene.daemon.log.split(separator: "\n").filter { $0.contains("another attempt in") }
         #expect((1...3).contains(attempts.count { $0.contains(" warning ") }), "\(attempts)")
         #expect(scene.daemon.status?["phase"] as? String != "stable")
@@ -157,14 +157,14 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test func `after giveUpSeconds the service manager's restart takes over`() throws {
+    @Test func `the process ends after giveUpSeconds, so that the service manager restarts it`() throws {
         let scene = try Scene(["reconnect": ["giveUpSeconds: 1"]])
         scene.master.stop()
         try scene.daemon.expectExit(69)
         #expect(scene.daemon.logs("Connection refused"))
     }
 
-    @Test func `a source that loads its data when it is tried again is waited for`() throws {
+    @Test func `a source that is loading its data at a reconnection is waited for`() throws {
         let scene = try Scene()
         scene.increment(10)
         scene.master.refuse(Refusal.loading(times: 3))

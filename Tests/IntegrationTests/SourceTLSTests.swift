@@ -66,8 +66,9 @@ private struct Certificates {
     }
 
     @Test(arguments: [1, 2, 4], [false, true])
-    func `is left with close_notify and FIN, and read to its FIN, under load`(_ flows: Int, _ targetHangs: Bool) throws
-    {
+    func `is left with close_notify and FIN under load, and read until its FIN`(
+        _ flows: Int, _ targetHangs: Bool
+    ) throws {
         let scene = try Scene(flows: flows)
         defer { scene.stop() }
         let daemon = try Daemon(.replicate, scene.configuration)
@@ -102,7 +103,7 @@ private struct Certificates {
         #expect(scene.master.fullSyncs == 1)
     }
 
-    @Test func `is left with FIN alone by the successor of a killed process`() throws {
+    @Test func `is left with FIN only by the successor of a killed process`() throws {
         let scene = try Scene(flows: 2)
         defer { scene.stop() }
         let store = try DescriptorStore()
@@ -135,7 +136,7 @@ private struct Certificates {
         if let capture = scene.capture { #expect(capture.resets == []) }
     }
 
-    @Test func `ends a start with 78 or 77 and the key to set`() throws {
+    @Test func `ends a misconfigured start with exit code 78 or 77 and the setting to change`() throws {
         let scene = try Scene(flows: 1)
         defer { scene.stop() }
         let port = scene.front.port
@@ -186,7 +187,7 @@ struct `A real Dragonfly with TLS` {
     }
 
     @Test(arguments: [1, 2, 4], [false, true])
-    func `is left under load without RST, and goes on`(_ shards: Int, _ targetHangs: Bool) throws {
+    func `is left under load without RST, and followed again afterwards`(_ shards: Int, _ targetHangs: Bool) throws {
         let master = try DragonflyServer(shards: shards, tls: certificates.server)
         let redis = try RedisServer()
         defer {
@@ -209,7 +210,7 @@ struct `A real Dragonfly with TLS` {
         #expect(!master.log.contains("inflight bytes"))
     }
 
-    @Test func `says what a plain client lacks, and what a client without certificate does`() throws {
+    @Test func `makes a client without TLS or certificate end with the setting to change`() throws {
         let master = try DragonflyServer(tls: certificates.server)
         let redis = try RedisServer()
         defer {
@@ -230,7 +231,7 @@ struct `A real Dragonfly with TLS` {
     }
 
     @Test(arguments: [true, false])
-    func `outlives 20 kills under load`(_ hasStore: Bool) throws {
+    func `survives 20 kills of the daemon under load`(_ hasStore: Bool) throws {
         let master = try DragonflyServer(shards: 2, tls: certificates.server)
         let redis = try RedisServer()
         defer {

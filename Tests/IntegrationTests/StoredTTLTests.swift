@@ -86,14 +86,16 @@ struct `Commands over a key with a TTL` {
         }
     }
 
-    @Test(arguments: [1, 4]) func `what is to expire expires, and what is not stays`(_ shards: Int) throws {
+    @Test(arguments: [1, 4]) func `give the same keys and TTLs at the target, but for TTLs that the journal lacks`(
+        _ shards: Int
+    ) throws {
         let master = try DragonflyServer(shards: shards)
         let redis = try RedisServer()
         let daemon = try Daemon(
             .replicate,
             .init(
                 source: master.port, target: redis.port,
-                // What the stream itself brings is looked at.
+                // No refreshes: this checks what the stream alone brings.
                 sections: ["shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 0"]]))
         defer {
             daemon.process.kill()
@@ -140,7 +142,7 @@ struct `Commands over a key with a TTL` {
 @Suite(
     .serialized,
     .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
-struct `Copies of a real Dragonfly` {
+struct `Hidden copies that PFMERGE leaves in a real Dragonfly` {
     private static let shards = 4
 
     private func merge(_ client: RESPClient, rounds: Range<Int>) throws {
@@ -155,7 +157,7 @@ struct `Copies of a real Dragonfly` {
         _ = try client.pipeline(commands.map { $0.map { Array($0.utf8) } })
     }
 
-    @Test func `the target has what the source's clients see, from the snapshot and from the journal`() throws {
+    @Test func `do not reach the target, neither from the snapshot nor from the journal`() throws {
         let master = try DragonflyServer(shards: Self.shards)
         let redis = try RedisServer()
         defer {

@@ -3,7 +3,7 @@ import Testing
 
 /// Generated data in each compression, cut at random places, through the real daemon: the same in the target.
 @Suite(.serialized) struct `Generated data synced in every compression` {
-    @Test func `each compression, however it is cut, gives the same data`() throws {
+    @Test func `is the same at the target for every compression and split`() throws {
         func migrated(_ options: [String]) throws -> RedisServer {
             let master = try SimulatorProcess(
                 [

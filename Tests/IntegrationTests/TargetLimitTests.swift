@@ -44,14 +44,14 @@ import Wire
         }
     }
 
-    @Test(arguments: Limit.all) func `is left out of the stream, with what it replaces, and named`(
+    @Test(arguments: Limit.all) func `is left out of the stream and reported, and the older value is removed`(
         _ limit: Limit
     ) throws {
         let scene = try Scene(limit)
         try scene.daemon.wait(forLine: "stable: following")
         scene.master.execute("SET big old")
         try wait(until: "the old value is there") { try scene.get("big") == "old" }
-        // What is around it in its batch is applied once.
+        // The commands around it in its batch are applied once.
         scene.redis.pause()
         for _ in 0..<40 { scene.master.execute("INCR n") }
         scene.master.execute("SET big \(Self.big)")
@@ -76,7 +76,7 @@ import Wire
             #expect(
                 scene.daemon.count(of: "Protocol error: invalid bulk length") > 0
                     || limit.setting != "proto-max-bulk-len")
-            // What has been found out is not tried again.
+            // A limit that has been found out is not tried again.
             scene.master.execute("SET other \(Self.big)")
             scene.master.execute("SET after 2")
             try wait(until: "what follows is applied") { try scene.get("after") == "2" }
@@ -91,7 +91,9 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    @Test(arguments: Limit.all) func `stops the task by default, after what came before it`(_ limit: Limit) throws {
+    @Test(arguments: Limit.all) func `stops the task by default, after the earlier commands are applied`(
+        _ limit: Limit
+    ) throws {
         let scene = try Scene(limit, "stop")
         try scene.daemon.wait(forLine: "stable: following")
         scene.master.execute("SET big old")
@@ -128,13 +130,13 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    @Test func `stops a full sync by default, with its key`() throws {
+    @Test func `stops a full sync by default, and its key is logged`() throws {
         let scene = try Scene(Limit.all[0], "stop") { $0.execute("SET big \(Self.big)") }
         try scene.daemon.expectExit(65)
         #expect(scene.daemon.logs("string \"big\" in database 0: an argument of \(Self.valueBytes) bytes"))
     }
 
-    @Test(arguments: [true, false]) func `is reported in whatever command it comes`(_ isReadable: Bool) throws {
+    @Test(arguments: [true, false]) func `is reported for every command that may carry it`(_ isReadable: Bool) throws {
         let scene = try Scene(Limit(setting: "proto-max-bulk-len", isReadable: isReadable))
         try scene.daemon.wait(forLine: "stable: following")
         for line in ["SET text a", "HSET hash f old g kept", "RPUSH list a", "SET value old", "MSET one old two old"] {
@@ -160,7 +162,7 @@ import Wire
     }
 
     @Test(arguments: [(900_000, 8), (3_000_000, 3)])
-    func `is not seen in a network that breaks connections again and again`(_ bytes: Int, _ times: Int) throws {
+    func `is not suspected if the network breaks connections repeatedly`(_ bytes: Int, _ times: Int) throws {
         let scene = try Scene(nil, throughProxy: true)
         let proxy = try #require(scene.proxy)
         try scene.daemon.wait(forLine: "stable: following")
@@ -176,7 +178,7 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test func `is no matter for batches that are only large together`() throws {
+    @Test func `is not suspected in a batch that is large only as a whole`() throws {
         let scene = try Scene(Limit(setting: "client-query-buffer-limit", isReadable: true))
         try scene.daemon.wait(forLine: "stable: following")
         let value = String(repeating: "y", count: 700_000)
@@ -193,7 +195,7 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test func `a long value that fits alone is brought by a full sync`() throws {
+    @Test func `differs from one that just fits by itself, which a full sync brings`() throws {
         let value = String(repeating: "y", count: (1 << 20) - (64 << 10))
         let scene = try Scene(Limit(setting: "client-query-buffer-limit", isReadable: true)) { master in
             for number in 0..<2000 { master.execute("SET k:\(number) \(String(repeating: "k", count: 400))") }
@@ -206,7 +208,7 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test func `a target that closes idle connections is connected to again without a word`() throws {
+    @Test func `is not suspected, and no loss is logged, if the target closes idle connections`() throws {
         let scene = try Scene(nil, target: ["--timeout", "1"])
         try scene.daemon.wait(forLine: "stable: following")
         scene.master.execute("INCR n")

@@ -30,17 +30,17 @@ import Wire
         }
     }
 
-    @Test func `what a killed daemon has sent to the target is not applied behind the next one's back`() throws {
+    @Test func `a batch still on its way when the daemon is killed is not applied after the next start`() throws {
         let scene = try Scene(throughProxy: true)
         let proxy = try #require(scene.proxy)
         for round in 1...3 {
             proxy.holdBack()
-            // On its way to the target, and held up there.
+            // The proxy holds the batch back on its way to the target.
             scene.master.execute("INCR n")
             try wait(until: "the batch has left the daemon") { proxy.heldBytes > 0 }
             scene.daemon.process.kill()
             try scene.start()
-            // It begins at the checkpoint as it is, and sends the record again.
+            // The new process starts at the stored checkpoint, and sends the record again.
             try wait(until: "the record is applied") { try scene.get("n") == "\(round)" }
             proxy.release()
             scene.master.execute("SET mark \(round)")
@@ -64,7 +64,7 @@ import Wire
         case loading = "LOADING"
     }
 
-    @Test(arguments: State.allCases) func `a state that passes is waited for, and costs no record`(
+    @Test(arguments: State.allCases) func `a temporary refusal of writes is waited out without losing a record`(
         _ state: State
     ) throws {
         let scene = try Scene(
@@ -88,7 +88,7 @@ import Wire
         case .busy: worker = WaitingThread(try scene.redis.client(), ["EVAL", "while true do end", "0"])
         case .lacksReplicas: try client.command("CONFIG", "SET", "min-replicas-to-write", "1")
         case .loading:
-            // It looks after its clients once in 1,024 commands.
+            // While loading, the target serves its clients once in 1,024 commands.
             for _ in 0..<8000 { scene.master.execute("INCR fill") }
             try scene.waitUntilEqual()
             try client.command("CONFIG", "SET", "key-load-delay", "300")
@@ -125,7 +125,7 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    @Test func `a target that is away for long is waited for, while the source is read on`() throws {
+    @Test func `a target that is away for long is waited for while the source is still read`() throws {
         let scene = try Scene()
         scene.redis.kill()
         for _ in 0..<500 {
@@ -164,7 +164,7 @@ import Wire
         #expect(try scene.redis.client().command("EXISTS", "list").int == 0)
     }
 
-    @Test func `a target that comes back empty is filled anew, and the log says why`() throws {
+    @Test func `a target that comes back empty is synced in full, and the log says why`() throws {
         let scene = try Scene(shards: 2)
         for index in 0..<200 { scene.master.execute("SET k:\(index) \(index)") }
         try scene.waitUntilEqual()
@@ -182,7 +182,7 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test func `a target that somebody empties is noticed without a broken connection, and filled anew`() throws {
+    @Test func `a target that is emptied is noticed without a broken connection, and synced in full`() throws {
         let scene = try Scene(shards: 2)
         for index in 0..<200 { scene.master.execute("SET k:\(index) \(index)") }
         try scene.waitUntilEqual()
@@ -195,7 +195,7 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test func `a start over a target that was emptied meanwhile is a full sync`() throws {
+    @Test func `a start makes a full sync if the target was emptied meanwhile`() throws {
         let scene = try Scene(shards: 2)
         for index in 0..<200 { scene.master.execute("SET k:\(index) \(index)") }
         try scene.waitUntilEqual()
@@ -224,7 +224,7 @@ import Wire
         // What comes now never reaches the replica.
         for _ in 0..<100 { scene.master.execute("INCR n") }
         try wait(until: "the primary has it") { try scene.get("n") == "200" }
-        // Else the new primary lacks no more than a batch in flight, which is sent again.
+        // Otherwise the new primary would only lack a batch in flight, which is sent again.
         try wait(until: "the daemon knows so") {
             scene.master.flow(0)?.acknowledgements.last?.lsn == scene.master.nextLSNs[0]
         }
@@ -239,7 +239,7 @@ import Wire
 
     // MARK: Again and again
 
-    @Test func `full syncs that do not last are counted, shown and spaced out`() throws {
+    @Test func `full syncs in quick succession are counted, shown and delayed`() throws {
         let scene = try Scene()
         scene.master.execute("SET k v")
         for round in 1...3 {
@@ -257,7 +257,7 @@ import Wire
         #expect(scene.master.violations == [])
     }
 
-    @Test func `when memory and disk are spent the source is left, and tried again when all is applied`() throws {
+    @Test func `the source is left when memory and disk are full, and followed again when all is applied`() throws {
         let scene = try Scene(shards: 2, ["spool": ["memoryBytes: 1048576", "diskBytes: 4194304"]])
         scene.redis.pause()
         let value = String(repeating: "v", count: 50_000)
@@ -280,7 +280,7 @@ import Wire
         try scene.daemon.leave()
     }
 
-    @Test func `giveUpSeconds ends a task whose target stays away when the source has been left`() throws {
+    @Test func `giveUpSeconds ends a task whose target stays away after the source is left`() throws {
         let scene = try Scene(["reconnect": ["giveUpSeconds: 1"]])
         scene.redis.kill()
         scene.master.endSessions()
@@ -288,7 +288,7 @@ import Wire
         #expect(scene.daemon.logs("Connection refused"))
     }
 
-    @Test func `a full sync that a slow target cannot take is left and spaced out, and says what to raise`() throws {
+    @Test func `a full sync too fast for the target is aborted and delayed, and the log says what to raise`() throws {
         let master = try SimulatedMaster(.live(SyntheticDataSet(keys: 120_000, valueBytes: 300)))
         let port = try master.start()
         let redis = try RedisServer()
@@ -320,7 +320,7 @@ import Wire
         #expect(master.violations == [])
     }
 
-    @Test func `a state directory that is full costs the status file and dead letters, and nothing else`() throws {
+    @Test func `a full state directory affects only the status file and the dead letters`() throws {
         let folder = try TemporaryFolder("full")
         for name in ["status.json.new", "lab.dead-letters.jsonl"] {
             try FileManager.default.createDirectory(atPath: folder.file("state"), withIntermediateDirectories: true)
@@ -347,7 +347,7 @@ import Wire
         try daemon.wait(forLine: "the dead-letter file cannot be written")
         #expect(daemon.count(of: "the dead-letter file cannot be written") == 1, "once")
         #expect(daemon.logs("No space left on device"))
-        // What could not be written is gone, and with it what the disk was full of. A disk that is full again is said again.
+        // The failed write removes the link that simulates the full disk. A disk that is full again causes another warning.
         try wait(until: "the status file is written") { daemon.status != nil }
         let warning = "the status file cannot be written: write"
         try wait(until: "it is told again") {
@@ -359,7 +359,7 @@ import Wire
         #expect(daemon.logs("10 x json"))
     }
 
-    @Test func `a file that may not grow is an error of its write`() throws {
+    @Test func `a file size limit is handled like a full disk`() throws {
         let scene = try Scene(["spool": ["memoryBytes: 1048576", "diskBytes: 67108864"]])
         // As LimitFSIZE= of a unit does; the log is a file as well, and small.
         let folder = try TemporaryFolder("prlimit")

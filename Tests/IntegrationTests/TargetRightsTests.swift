@@ -6,7 +6,7 @@ import Wire
 
 /// Targets as managed services offer them: users with fewer rights than a task might use.
 @Suite(.serialized) struct `A target user of few rights` {
-    /// A task that comes to its target as a user with these rules.
+    /// A task whose target user has these rules.
     private final class Scene: TaskScene<RedisServer> {
         init(_ rules: [String]) throws {
             try super.init(
@@ -34,7 +34,7 @@ import Wire
         ["+@all", "-@scripting"],
         ["+@all", "-@admin", "-@dangerous", "-@scripting", "+info"],
         ["+@all", "-config", "-client|list", "-client|kill", "-script", "-flushall", "-flushdb"],
-    ]) func `is enough, in another way`(_ rules: [String]) throws {
+    ]) func `suffices, since the task uses other commands`(_ rules: [String]) throws {
         let scene = try Scene(["~*"] + rules)
         scene.fill()
         scene.fill("third:", database: 3)
@@ -65,7 +65,7 @@ import Wire
     }
 
     /// As the README names them.
-    @Test func `is everything, with the rules that suffice`() throws {
+    @Test func `has all that the task needs with the rules of the README`() throws {
         let rules = "~* -@all +@read +@write +@connection +@transaction +@scripting +info +config|get"
         let scene = try Scene(rules.split(separator: " ").map(String.init))
         scene.fill()
@@ -102,7 +102,7 @@ import Wire
     }
 
     @Test(arguments: ["stop", "skip"])
-    func `that ends at some keys ends the task there, whatever the policy, and the task goes on there`(
+    func `that is limited to some keys ends the task at another key, where the next start resumes`(
         _ reaction: String
     ) throws {
         let scene = try Scene(["~app:*", "~df2redis:*", "+@all"])
@@ -128,7 +128,7 @@ import Wire
         try next.leave()
     }
 
-    @Test func `that may load no scripts gets the strings around one, and what counts once`() throws {
+    @Test func `that may not load scripts still gets the commands around a script applied once`() throws {
         let scene = try Scene(["~*", "+@all", "-script"])
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable: following")
@@ -148,7 +148,7 @@ import Wire
         #expect(!daemon.log.contains("the target refuses MSET"))
     }
 
-    @Test func `that loses one while the task runs ends it, with the rule to add`() throws {
+    @Test func `that loses a right ends the task, and the log names the rule to add`() throws {
         let scene = try Scene(["~*", "+@all"])
         let daemon = try scene.start(sections: ["policy": ["onError: skip"]])
         try daemon.wait(forLine: "stable: following")
@@ -164,8 +164,7 @@ import Wire
     }
 
     /// A RENAME is sent as a script, whose transaction takes effect although the server denies a command in it.
-    @Test func `that loses one that a script needs gets what the script was to do, once it has the right again`() throws
-    {
+    @Test func `that loses a right needed in a script gets the script's effect after the right is back`() throws {
         let scene = try Scene(["~*", "+@all"])
         let daemon = try scene.start()
         try daemon.wait(forLine: "stable: following")

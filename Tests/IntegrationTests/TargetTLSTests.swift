@@ -49,7 +49,7 @@ import Wire
         #expect(try redis.client().command("GET", "count").text == "2000")
     }
 
-    @Test func `migrates with the key and the certificate of systemd's credentials`() throws {
+    @Test func `is reached with the key and certificate of systemd credentials`() throws {
         defer { redis.stop() }
         let master = try startedMaster()
         defer { master.stop() }
@@ -69,7 +69,7 @@ import Wire
         #expect(try redis.client().command("GET", "k").text == "v")
     }
 
-    @Test func `ends a start with 78 or 77 and the key to set`() throws {
+    @Test func `ends a misconfigured start with exit code 78 or 77 and the setting to change`() throws {
         defer { redis.stop() }
         let master = try startedMaster()
         defer { master.stop() }
@@ -106,8 +106,7 @@ import Wire
         #expect(daemon.logs("does not speak TLS on this port"))
     }
 
-    @Test func `that shows a wrong certificate after a restart is waited for, and is followed when it is right`() throws
-    {
+    @Test func `that has a wrong certificate after a restart is waited for until it is right`() throws {
         let source = try startedMaster()
         defer { source.stop() }
         let files = try authority.issue()

@@ -11,7 +11,7 @@ import Testing
         return scene
     }
 
-    @Test func `status shows each task in a table, and all of it as JSON`() throws {
+    @Test func `status shows each task in a table, or as JSON`() throws {
         let scene = try scene()
         scene.master.execute("SET a 1")
         try wait(until: "it is applied") { scene.daemon.status?["records"] as? Int == 1 }
@@ -43,7 +43,7 @@ import Testing
         #expect(nothing.output.hasPrefix("no task runs here"))
     }
 
-    @Test func `status says of a task that waits for its target that it does`() throws {
+    @Test func `status shows that a task is waiting for its target`() throws {
         let scene = try scene()
         scene.redis.pause()
         defer { scene.redis.resume() }
@@ -57,14 +57,14 @@ import Testing
                 "\n  the target does not serve: the target: no answer from 127.0.0.1:\(scene.redis.port) "))
     }
 
-    @Test func `the socket is for its user and its group alone`() throws {
+    @Test func `the socket is accessible to its user and group only`() throws {
         let scene = try scene()
         var info = stat()
         #expect(lstat(scene.folder.file("run/lab/control.sock"), &info) == 0)
         #expect(info.st_mode & 0o777 == 0o660)
     }
 
-    @Test func `stop leaves in order, says so, and waits for the end`() throws {
+    @Test func `stop makes the task leave in order, reports it, and waits for the end`() throws {
         let scene = try scene(drainSeconds: 1)
         let result = try scene.run("stop", "lab")
         #expect(result.end == .exited(0))
@@ -80,7 +80,7 @@ import Testing
         #expect(again.errorOutput.contains("lab: nothing listens on"))
     }
 
-    @Test func `stop does not kill what leaves slowly, and does with --force what does not leave at all`() throws {
+    @Test func `stop kills a task that leaves slowly only with --force`() throws {
         let slow = try scene(drainSeconds: 3)
         let result = try slow.run("stop", "lab", "--timeout", "0")
         #expect(result.end == .exited(75))
@@ -97,7 +97,7 @@ import Testing
         #expect(try scene.run("status", "lab").end == .exited(69))
     }
 
-    @Test func `stop of a process that hangs sends SIGTERM, waits, and kills it with --force`() throws {
+    @Test func `stop sends SIGTERM to a process that hangs, and kills it with --force`() throws {
         let scene = try scene()
         let process = scene.daemon.process
         process.pause()
@@ -120,7 +120,7 @@ import Testing
         #expect(try process.waitForEnd(timeout: .seconds(10)) == .signalled(SIGKILL))
     }
 
-    @Test func `stop --force kills a process that hangs and has no room for another question`() throws {
+    @Test func `stop --force kills a hanging process whose socket accepts no more connections`() throws {
         let scene = try scene()
         let process = scene.daemon.process
         process.pause()
@@ -136,7 +136,7 @@ import Testing
     }
 
     @Test(.enabled(if: canUnshare, "no PID namespace can be made here"))
-    func `stop signals nobody where the process is of another PID namespace`() throws {
+    func `stop sends no signal if the process is in another PID namespace`() throws {
         let scene = try scene()
         let file = scene.folder.file("lab.yaml")
         for arguments in [
@@ -159,7 +159,7 @@ import Testing
         return (try? process.waitForEnd()) == .exited(0)
     }()
 
-    @Test func `stop of a process that hangs for a while ends it in order`() throws {
+    @Test func `stop lets a process that hangs for a while leave in order`() throws {
         let scene = try scene()
         let process = scene.daemon.process
         process.pause()
@@ -171,7 +171,7 @@ import Testing
         #expect(scene.master.violations.isEmpty)
     }
 
-    @Test func `what cannot be printed is a failure, but for a command that has done something else`() throws {
+    @Test func `a command fails if it cannot print, unless it has also done something else`() throws {
         let scene = try scene()
         var runs = 0
         func run(_ arguments: [String]) throws -> (end: ChildProcess.End, error: String) {

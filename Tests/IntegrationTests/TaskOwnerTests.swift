@@ -26,8 +26,9 @@ import Wire
         var owner: String? { get throws { try client.command("GET", `One task on two hosts`.record).text } }
     }
 
-    @Test(arguments: ["target", "file"]) func `the first goes on, the second ends and names it`(_ store: String) throws
-    {
+    @Test(arguments: ["target", "file"]) func `the first process goes on, and the second ends and names it`(
+        _ store: String
+    ) throws {
         let scene = try Scene(["checkpoint": ["store: \(store)"]])
         let first = try scene.startElsewhere()
         try first.wait(forLine: "event=stable")
@@ -68,7 +69,7 @@ import Wire
         try daemon.leave()
     }
 
-    @Test func `a host that is gone and has left connections is replaced when its record has ended`() throws {
+    @Test func `a host that is gone and has left connections is replaced when its record has expired`() throws {
         let scene = try Scene()
         let left = try scene.redis.client()
         try left.command("CLIENT", "SETNAME", "df2redis:lab:flow-0")
@@ -101,7 +102,7 @@ import Wire
         #expect(scene.master.sessionsStarted == 0, "the source is not even asked")
     }
 
-    @Test func `an owner that stood still for too long ends when it finds another, and does not fight back`() throws {
+    @Test func `an owner that was paused for too long ends when it finds a successor`() throws {
         let scene = try Scene()
         let first = try scene.startElsewhere()
         try first.wait(forLine: "event=stable")
@@ -117,7 +118,7 @@ import Wire
         try second.leave()
     }
 
-    @Test func `the record comes back with a FLUSHALL of the source, and after one of somebody else`() throws {
+    @Test func `the owner record is restored after a FLUSHALL of the source or of somebody else`() throws {
         let scene = try Scene()
         let daemon = try scene.startElsewhere()
         try daemon.wait(forLine: "event=stable")
@@ -134,7 +135,7 @@ import Wire
 @Suite struct `A task that root runs by hand` {
     /// As with a password in /etc/credstore, and a state directory of the unit's user.
     @Test(.enabled(if: geteuid() == 0, "becoming another user takes root"))
-    func `reads what root alone may, and runs as the owner of its state`() throws {
+    func `reads files that only root may read, and runs as the owner of its state directory`() throws {
         let (master, redis) = (try startedMaster(), try RedisServer())
         let folder = try TemporaryFolder("root")
         let nobody = uid_t(65534)

@@ -58,7 +58,7 @@ struct `The daemon in a terminal` {
         var acknowledgements: Int { master.flow(0)?.acknowledgements.count ?? 0 }
 
         func stop() {
-            // Ours to end only as long as it is the child of the terminal that we started.
+            // Kill the terminal only: the daemon may have ended, and its id may be another process's by now.
             terminal.kill()
             redis.stop()
             master.stop()
@@ -66,7 +66,7 @@ struct `The daemon in a terminal` {
         }
     }
 
-    @Test func `Ctrl+C leaves in order with exit code 0`() throws {
+    @Test func `leaves in order with exit code 0 at Ctrl+C`() throws {
         let scene = try Scene()
         defer { scene.stop() }
         scene.type("\u{3}")
@@ -77,11 +77,11 @@ struct `The daemon in a terminal` {
         #expect(scene.master.violations == [])
     }
 
-    @Test func `a terminal that is stopped holds nothing up`() throws {
+    @Test func `leaves even while the terminal's output is stopped`() throws {
         let scene = try Scene()
         defer { scene.stop() }
         scene.type("\u{13}")
-        // The lines of the leave find nobody who takes them.
+        // Nobody reads the log lines of the leave.
         kill(scene.daemon, SIGTERM)
         try wait(until: "the source is left", timeout: .seconds(30)) { scene.master.main?.clientEnd == .fin }
         #expect(scene.master.violations == [])
@@ -89,7 +89,7 @@ struct `The daemon in a terminal` {
         #expect(try scene.terminal.waitForEnd() == .exited(0), "\(scene.terminal.outputTail())")
     }
 
-    @Test func `a terminal that is closed ends nothing, and SIGTERM leaves in order later`() throws {
+    @Test func `goes on if the terminal is closed, and later leaves in order at SIGTERM`() throws {
         let scene = try Scene()
         defer { scene.stop() }
         scene.terminal.kill()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Lab
 
-@Suite struct `What a torture tells of a writer's waits` {
+@Suite struct `The writers' waits that a torture reports` {
     private let start = ContinuousClock.now
     private func happening(_ fault: Torture.Fault, at: Int, lasting: Int) -> Torture.InjectedFault {
         let begin = start + .milliseconds(at)
@@ -13,7 +13,7 @@ import Testing
         TortureLoad.Wait(start: start + .milliseconds(at), duration: .milliseconds(duration))
     }
 
-    @Test func `the longest of each fault, with the fault that had begun last`() {
+    @Test func `are the longest ones, each with the fault that began last before it`() {
         var report = Torture.Report()
         let happenings = [
             happening(.targetCut, at: 1000, lasting: 10), happening(.daemonStopped, at: 2000, lasting: 500),
@@ -29,14 +29,14 @@ import Testing
         #expect(report.waitsOfStoppedDaemon.map(\.duration) == [.milliseconds(900)])
     }
 
-    @Test func `a wait behind the end of a stop is the daemon's own`() {
+    @Test func `count against the daemon if they begin after a stop has ended`() {
         var report = Torture.Report()
         report.note([wait(900, at: 2600)], [happening(.daemonStopped, at: 2000, lasting: 500)]) { _, _ in .zero }
         #expect(report.waitsOfStoppedDaemon.isEmpty)
         #expect(report.waitsOtherwise.map(\.fault) == [.daemonStopped])
     }
 
-    @Test func `the longest of all rounds are kept`() {
+    @Test func `are the longest of all rounds`() {
         var report = Torture.Report()
         for round in 1...9 {
             report.note([wait(round, at: 0)], [happening(.targetCut, at: 0, lasting: 1)]) { _, _ in .zero }
@@ -95,7 +95,7 @@ import Testing
     }
 
     @Test(.enabled(if: SmallFileSystem.isPossible, "nothing can be mounted here"), .timeLimit(.minutes(10)))
-    func `a disk that is really full costs a new session and no record`() async throws {
+    func `that fill a real disk cost a new session but no record`() async throws {
         var options = options
         options.spoolFileSystemBytes = 8 << 20
         options.kinds = [.diskFilled, .spoolFilled, .targetStopped]

@@ -27,7 +27,7 @@ extension RunAlone.`Two real Dragonflies and one target` {
             }
         }
 
-        /// Which keys of a database are the task's own is known to the session that has brought them only.
+        /// Only the session that has brought a task's keys knows which keys of a shared database are its own.
         var hasForeignKeys: Bool { self != .ownDatabases }
     }
 
@@ -140,7 +140,7 @@ extension RunAlone.`Two real Dragonflies and one target` {
     }
 
     @Test(arguments: Layout.allCases)
-    func `leave each other's keys alone, key by key, at a full sync, a kill and FLUSHALLs`(_ layout: Layout) throws {
+    func `keep their keys apart at a full sync, a kill and FLUSHALLs`(_ layout: Layout) throws {
         let scene = try Scene(layout)
         // The second full sync comes after the first one, while both masters are written to.
         try scene.write([0, 1]) {
@@ -154,7 +154,7 @@ extension RunAlone.`Two real Dragonflies and one target` {
         #expect(try scene.target().keys(beginningWith: "a/").count > 100)
         #expect(try scene.target().keys(beginningWith: "b/").count > 100)
 
-        // The first task comes again, to a target that another one lives in, and knows what it has brought.
+        // The first task starts again with a full sync beside the other task, and knows which keys it has brought.
         try scene.daemons[0].leave(timeout: stopLimit)
         try scene.command(["DEL", "df2redis:checkpoint:task0"])
         try scene.start(0)
@@ -179,7 +179,7 @@ extension RunAlone.`Two real Dragonflies and one target` {
         }
         try scene.expectUnion()
 
-        // A flush now, by a session that knows less.
+        // A flush in a resumed session, which does not know its keys.
         let before = try scene.target().keys(beginningWith: "a/")
         try scene.write([1]) {
             try scene.masters[0].client().command("FLUSHALL")
@@ -199,7 +199,7 @@ extension RunAlone.`Two real Dragonflies and one target` {
             if case .unexpected = difference.kind { false } else { true }
         }
         #expect(differences == [])
-        // This session has begun with a full sync, and knows its own.
+        // This session has begun with a full sync, and knows its keys.
         try scene.masters[0].client().command("FLUSHALL")
         try scene.waitForFlush(3)
         #expect(try scene.target().keys(beginningWith: "a/").count < target.count)

@@ -3,11 +3,11 @@ import Lab
 import Testing
 import Wire
 
-/// What the journal of a real Dragonfly says too little of, amongst random commands of every family.
+/// Commands whose journal records of a real Dragonfly are incomplete, among random commands of every family.
 @Suite(
     .serialized,
     .enabled(if: DragonflyServer.isAvailable, "DRAGONFLY_BIN names no real Dragonfly"))
-struct `Random writes that the journal says too little of` {
+struct `Random writes with incomplete journal records` {
     @Test(.timeLimit(.minutes(10))) func `leave both sides equal, without a further full sync`() async throws {
         let seed = printedSeed()
         try await onThread {
@@ -33,7 +33,7 @@ struct `Random writes that the journal says too little of` {
     }
 
     /// Sorted sets of every size, and members of more than 32 bytes, of which the source makes skip lists.
-    @Test func `a ZADD with GT or LT is done as the source does it`() throws {
+    @Test func `of ZADD with GT or LT have the same effect as at the source`() throws {
         let scene = try RealMasterScene(shards: 2, verify: 0)
         defer { scene.end() }
         let (source, target, daemon) = (scene.source, scene.target, scene.daemon)

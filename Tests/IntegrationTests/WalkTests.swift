@@ -4,7 +4,7 @@ import Lab
 import Testing
 
 /// The walk of the README, line by line, with a master, a redis-server and clients that write.
-@Suite(.serialized) struct `A newcomer's walk` {
+@Suite(.serialized) struct `The walkthrough in the README` {
     private static let heading = "## From the first look to the switch"
 
     /// The commands of the block below the heading, without their comments.
@@ -18,7 +18,7 @@ import Testing
         return commands.map { $0.components(separatedBy: " #")[0].trimmingCharacters(in: .whitespaces) }
     }
 
-    @Test func `goes from preflight to cut-over as the README has it`() throws {
+    @Test func `runs from preflight to cut-over`() throws {
         let master = try startedMaster(.live(nil), shards: 2)
         let redis = try RedisServer()
         defer {

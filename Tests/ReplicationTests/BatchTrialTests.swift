@@ -30,7 +30,7 @@ import Testing
         return (delivered, blamed, losses)
     }
 
-    @Test(arguments: 1...40) func `has each poison found, wherever it is, and all others delivered in order`(
+    @Test(arguments: 1...40) func `has each poisonous unit found, wherever it is, and all units delivered in order`(
         _ count: Int
     ) {
         for poison in 0..<count {
@@ -39,13 +39,13 @@ import Testing
                 let result = run(sizes, poison: [poison], evidence)
                 #expect(result.delivered == Array(0..<count))
                 #expect(result.blamed == [poison])
-                // Logarithmic: a few connections for each halving.
+                // The number of lost connections grows with the logarithm: a few for each halving.
                 #expect(result.losses <= 4 + 2 * (Int.bitWidth - count.leadingZeroBitCount))
             }
         }
     }
 
-    @Test func `has every poison of several found`() {
+    @Test func `has every one of several poisonous units found`() {
         let result = run((0..<20).map { _ in Self.large }, poison: [0, 7, 8, 19], .complaint)
         #expect(result.blamed == [0, 7, 8, 19])
         #expect(result.delivered == Array(0..<20))
@@ -59,7 +59,7 @@ import Testing
         #expect(trial.pending == [0..<1, 1..<3])
     }
 
-    @Test func `has nothing blamed that is small, if the target says nothing`() {
+    @Test func `has no small unit blamed if the target gives no error`() {
         var trial = BatchTrial(sizes: [100])
         var suspicions = 0
         for _ in 0..<100 {
@@ -72,7 +72,7 @@ import Testing
         #expect(suspicions == 1, "reported once")
     }
 
-    @Test func `needs more losses for a blame without a word`() {
+    @Test func `needs more losses for a blame if the target gives no error`() {
         var trial = BatchTrial(sizes: [Self.large])
         for _ in 0..<3 { #expect(trial.lost(.silence) == .again) }
         #expect(trial.lost(.silence) == .blamed(unit: 0))
@@ -90,7 +90,7 @@ import Testing
         #expect(trial.pending == [0..<2])
     }
 
-    @Test func `is divided where it is over the limit together, and only there`() {
+    @Test func `is divided only where its units together exceed the limit`() {
         #expect(BatchTrial(sizes: [3, 3, 3, 3], limit: 7).pending == [0..<2, 2..<4])
         #expect(BatchTrial(sizes: [3, 9, 3, 0, 3], limit: 7).pending == [0..<1, 1..<2, 2..<5])
         #expect(BatchTrial(sizes: [9], limit: 7).pending == [0..<1])

@@ -9,11 +9,11 @@ extension CommandBatch {
     fileprivate var checkpoint: String? { checkpointValue.map { String(decoding: $0, as: UTF8.self) } }
 }
 
-/// Several batches of a snapshot's whole values on their way.
-@Suite struct `A flow's machine with several batches on their way` {
+/// Several batches of a snapshot's whole values in flight.
+@Suite struct `A flow's state machine with several batches in flight` {
     private static func name(_ number: Int) -> String { "snapshot id SYNC1 \(number)" }
 
-    /// A full sync with `count` batches of values on their way, and another one that is full.
+    /// A full sync with `count` batches of values in flight, and another one that is full.
     private func script(_ count: Int = 3) -> (script: Script, batches: [CommandBatch]) {
         let script = Script(at: nil)
         script.linkUp(nil)
@@ -34,7 +34,7 @@ extension CommandBatch {
         return (script, batches)
     }
 
-    @Test func `sends more while there is room, and what needs its order when nothing else is on its way`() {
+    @Test func `sends more while there is room, and an ordered batch only when nothing else is in flight`() {
         let (script, batches) = script()
         script.complete(batches[0])
         script.expect("wait")
@@ -52,7 +52,7 @@ extension CommandBatch {
         #expect(script.confirmed == Self.name(4))
     }
 
-    @Test func `sends nothing after a batch that needs its order`() {
+    @Test func `sends nothing while an ordered batch is in flight`() {
         let script = Script(at: nil)
         script.linkUp(nil)
         script.expect("decode")
@@ -68,7 +68,7 @@ extension CommandBatch {
         script.expect("wait")
     }
 
-    @Test func `sends again, alone and before all else, what was refused while others were on their way`() {
+    @Test func `resends a batch that was refused while others were in flight, alone and before anything else`() {
         let (script, batches) = script()
         script.holdBack()
         script.complete(batches[1])
@@ -85,7 +85,7 @@ extension CommandBatch {
         script.expect("send")
     }
 
-    @Test func `is turned away with the last of them, and sends the others after it`() {
+    @Test func `resends the batch that was turned away first, and the refused ones after it`() {
         let (script, batches) = script()
         script.holdBack()
         script.holdBack()
@@ -102,7 +102,7 @@ extension CommandBatch {
     }
 
     @Test(arguments: [nil, 1, 2, 3] as [Int?])
-    func `sends all again that were on their way when the connection ended, one by one`(_ found: Int?) {
+    func `resends the batches that were in flight at a lost connection, one by one`(_ found: Int?) {
         let (script, batches) = script()
         script.lose()
         script.expect("report targetLost", "connect after 0", "wait")
@@ -123,11 +123,11 @@ extension CommandBatch {
             script.complete(batch)
         }
         script.expect("send")
-        // An error would be one of the value's own, not of a repetition.
+        // An error would come from the value itself, not from a repetition.
         #expect(batches.allSatisfy { !$0.mayHaveBeenApplied })
     }
 
-    @Test func `knows the target again when another connection ends while they are sent again`() {
+    @Test func `recognizes the target if another connection is lost during the resending`() {
         let (script, batches) = script()
         script.lose()
         script.expect("report targetLost", "connect after 0")
@@ -149,7 +149,7 @@ extension CommandBatch {
     }
 
     @Test(arguments: [nil, "snapshot id SYNC1 9", "snapshot id SYNC0 3"])
-    func `ends at a target that has something else`(_ found: String?) {
+    func `ends if the target has another checkpoint`(_ found: String?) {
         let (script, batches) = script()
         script.complete(batches[0])
         script.expect("wait")
@@ -161,7 +161,7 @@ extension CommandBatch {
             "wait")
     }
 
-    @Test func `comes to rest when all of them are through, and sends what is left afterwards`() {
+    @Test func `becomes quiet when all batches are answered, and resends a refused one after the release`() {
         let (script, batches) = script()
         script.quiesce()
         script.fill.mayFollow = true

@@ -29,7 +29,7 @@ import Testing
         return try file.read()
     }
 
-    @Test func `gives back what was written, as JSON that other programs read`() throws {
+    @Test func `is read as it was written, and is valid JSON`() throws {
         #expect(try file.read() == .missing)
         try file.write(record)
         #expect(try file.read() == .record(record))
@@ -42,7 +42,7 @@ import Testing
         #expect(try file.read() == .missing)
     }
 
-    @Test func `is not believed when it is cut at any place`() throws {
+    @Test func `is rejected as damaged if it is truncated anywhere`() throws {
         try file.write(record)
         let whole = Array(try Data(contentsOf: URL(fileURLWithPath: file.path)))
         for length in 0..<whole.count {
@@ -53,7 +53,7 @@ import Testing
         }
     }
 
-    @Test func `is not believed with any byte changed`() throws {
+    @Test func `is rejected if any byte is changed`() throws {
         try file.write(record)
         let whole = Array(try Data(contentsOf: URL(fileURLWithPath: file.path)))
         for place in whole.indices {
@@ -68,19 +68,19 @@ import Testing
 
     @Test(arguments: [
         "{\"replId\":\"x\"}\n", "not JSON", "{\"df2redis-checkpoint\":2,\"crc64\":\"0\",\"record\":{}}\n",
-    ]) func `of somebody else is told from a damaged one`(_ text: String) throws {
+    ]) func `is reported as foreign, not as damaged, if another program wrote it`(_ text: String) throws {
         guard case .foreign = try contents(Array(text.utf8)) else {
             Issue.record("\(text) is foreign")
             return
         }
     }
 
-    @Test func `of another task is not ours`() throws {
+    @Test func `is rejected if it belongs to another task`() throws {
         try CheckpointFile(path: file.path, task: "other").write(CheckpointRecord(task: "other"))
         #expect(try file.read() == .foreign("it is the checkpoint of the task \"other\""))
     }
 
-    @Test func `stays as it was on a full disk`() throws {
+    @Test func `stays unchanged on a full disk`() throws {
         try file.write(record)
         try FileManager.default.createSymbolicLink(atPath: file.path + ".new", withDestinationPath: "/dev/full")
         var later = record

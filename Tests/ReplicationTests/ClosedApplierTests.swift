@@ -7,7 +7,7 @@ import Testing
 
 @testable import Replication
 
-/// A port where connections are taken and nothing is ever answered.
+/// A port that accepts connections and never answers.
 private final class SilentServer: Sendable {
     private let listener: Listener
     var port: UInt16 { listener.port }
@@ -40,7 +40,7 @@ private final class SilentServer: Sendable {
 }
 
 @Suite struct `An applier that is closed` {
-    @Test func `has given up its attempt to reach the target by then`() async throws {
+    @Test func `gives up its attempt to connect to the target`() async throws {
         let (redis, silent) = (try RedisServer(), try SilentServer())
         let proxy = try TCPProxy(to: redis.port)
         defer { proxy.stop() }

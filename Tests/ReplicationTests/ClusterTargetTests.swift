@@ -8,7 +8,7 @@ import Wire
 @testable import Replication
 
 extension RunAlone {
-    /// The target of one flow over a real cluster of three masters; what it must end as, a server by itself says.
+    /// The target of one flow over a real cluster of three masters; a standalone server shows the expected data.
     @Suite struct `A flow into a cluster` {
         private let cluster: RedisCluster
         private let expected: RedisServer
@@ -51,21 +51,21 @@ extension RunAlone.`A flow into a cluster` {
         ]
     }
 
-    @Test func `a batch arrives in every slot, and again after a crash nothing is done twice`() async throws {
+    @Test func `a batch is applied in every slot, and only once if it is repeated after a crash`() async throws {
         defer { end() }
         let scene = try scene()
         #expect(try await scene.open(at: nil).checkpoint == nil)
         #expect(try await scene.deliver(Self.counting, next: 1000) == .applied([]))
         try tell(Self.counting)
         try expectEqual()
-        // The position of the batch was not stored before the crash, of some other reason.
+        // As if the position of the batch had not been stored before the crash.
         #expect(try await scene.open(at: 1000 - UInt64(Self.counting.count)).checkpoint == "stable id 1 1000")
         #expect(try await scene.deliver(Self.counting, next: 1000, repeating: true) == .applied([]))
         try expectEqual()
-        // A session that ends before the stream has come so far leaves the marks where they are.
+        // A session that ends before the stream has come to that position leaves the marks in place.
         _ = try await scene.open(at: 1000 - UInt64(Self.counting.count))
         await scene.retire()
-        // Divided otherwise, and with more.
+        // Repeat the records in other batches, with one more at the end.
         _ = try await scene.open(at: 1000 - UInt64(Self.counting.count))
         let half = Array(Self.counting.prefix(70))
         _ = try await scene.deliver(half, next: 1000 - UInt64(Self.counting.count - 70), repeating: true)
@@ -79,7 +79,7 @@ extension RunAlone.`A flow into a cluster` {
         #expect(own == ["df2redis:checkpoint:test"])
     }
 
-    @Test func `errors are reported by the numbers of their commands, and the others are applied`() async throws {
+    @Test func `errors are reported with their command's number, and the other commands are applied`() async throws {
         defer { end() }
         let scene = try scene()
         _ = try await scene.open(at: nil)
@@ -95,7 +95,8 @@ extension RunAlone.`A flow into a cluster` {
         for node in cluster.nodes { try node.client().command(["ACL", "SETUSER", "default"] + rules) }
     }
 
-    @Test func `a script that may not be loaded is reported, and what is around it counts once`() async throws {
+    @Test func `a script that may not be loaded is reported, and the commands around it are applied once`() async throws
+    {
         defer { end() }
         let scene = try scene()
         try restrict("-script")
@@ -109,7 +110,9 @@ extension RunAlone.`A flow into a cluster` {
         await scene.close()
     }
 
-    @Test func `a right that is missing cuts a batch short, and with it the rest is done, once`() async throws {
+    @Test func `a missing right cuts a batch short, and the rest is applied once when the right is granted`()
+        async throws
+    {
         defer { end() }
         let scene = try scene()
         _ = try await scene.open(at: nil)
@@ -141,7 +144,7 @@ extension RunAlone.`A flow into a cluster` {
         }
     }
 
-    @Test func `an argument that ends every connection ends the session, and its size is known from then on`()
+    @Test func `an argument that breaks every connection ends the session, and lowers the known limit`()
         async throws
     {
         defer { end() }
@@ -163,7 +166,7 @@ extension RunAlone.`A flow into a cluster` {
         await scene.close()
     }
 
-    @Test func `a node that ends every connection without a word is connected to with longer and longer waits`()
+    @Test func `a node that silently closes every connection is reconnected with growing waits`()
         async throws
     {
         defer { end() }
@@ -183,7 +186,7 @@ extension RunAlone.`A flow into a cluster` {
         await scene.close()
     }
 
-    @Test func `connections that end in the middle are made anew, and nothing is lost or doubled`() async throws {
+    @Test func `connections lost in the middle are reopened, and each command is applied once`() async throws {
         defer { end() }
         let scene = try scene()
         _ = try await scene.open(at: nil)
@@ -201,7 +204,7 @@ extension RunAlone.`A flow into a cluster` {
         await scene.close()
     }
 
-    @Test func `a value too large to keep is sent while it is being built`() async throws {
+    @Test func `a value too large to buffer is sent while it is being built`() async throws {
         defer { end() }
         let scene = try scene()
         _ = try await scene.open(at: nil)
@@ -218,7 +221,7 @@ extension RunAlone.`A flow into a cluster` {
         await scene.close()
     }
 
-    @Test func `slots that move meanwhile are followed`() async throws {
+    @Test func `slots that move during the writes are followed`() async throws {
         defer { end() }
         let scene = try scene()
         _ = try await scene.open(at: nil)
@@ -258,7 +261,7 @@ extension RunAlone.`A flow into a cluster` {
         return (from, try #require(try cluster.masters().first { $0 !== from }))
     }
 
-    @Test func `a key of a slot on its way is written where it is, and nowhere else`() async throws {
+    @Test func `a key of a migrating slot is written only to the node that holds it`() async throws {
         defer { end() }
         let scene = try scene()
         _ = try await scene.open(at: nil)
@@ -282,7 +285,7 @@ extension RunAlone.`A flow into a cluster` {
         await scene.close()
     }
 
-    @Test func `no key is at two nodes while its slot is moved under load`() async throws {
+    @Test func `no key is on two nodes while its slot is moved under load`() async throws {
         defer { end() }
         let scene = try scene()
         _ = try await scene.open(at: nil)
@@ -291,7 +294,7 @@ extension RunAlone.`A flow into a cluster` {
         let failure = Lock<(any Error)?>(nil)
         let hasEnded = Lock(false)
         Thread {
-            // A key that is at both nodes ends it with BUSYKEY.
+            // A key on both nodes makes the move fail with BUSYKEY.
             do {
                 for round in 0..<40 {
                     let (from, to) = round % 2 == 0 ? (moving.1, moving.2) : (moving.2, moving.1)
@@ -323,7 +326,7 @@ extension RunAlone.`A flow into a cluster` {
     private static let everywhere = (0..<60).map { "INCR n:\($0)" } + (0..<60).map { "SET p:\($0) \($0)" }
 
     @Test(arguments: [false, true])
-    func `an open slot with a node's mark holds nothing up`(isLost: Bool) async throws {
+    func `a migrating slot that holds a node's mark does not delay the flow`(isLost: Bool) async throws {
         defer { end() }
         let scene = try scene()
         _ = try await scene.open(at: nil)
@@ -359,7 +362,7 @@ extension RunAlone.`A flow into a cluster` {
         #expect(own == ["df2redis:checkpoint:test"])
     }
 
-    @Test func `a full sync begins while a slot is open, and its temporary values are removed wherever they are`()
+    @Test func `a full sync can begin while a slot migrates, and temporary values are removed on either node`()
         async throws
     {
         defer { end() }
@@ -413,18 +416,18 @@ extension RunAlone.`A flow into a cluster` {
     private static func increments(_ round: Int) -> [String] { (0..<100).map { "INCR n:\(($0 + round) % 30)" } }
 
     @Test(arguments: [false, true])
-    func `writes that a promoted replica lacks are asked for again`(isAfterCrash: Bool) async throws {
+    func `writes that a promoted replica lacks are requested from the source again`(isAfterCrash: Bool) async throws {
         defer { end() }
         let cluster = try RedisCluster(replicas: 1)
         defer { cluster.stop() }
         let scene = try ClusterScene(cluster.nodes.map(\.port))
         _ = try await scene.open(at: nil)
         for round in 0..<3 { try await scene.deliver(Self.increments(round), next: 101 + 100 * UInt64(round)) }
-        // What the replicas have by now they keep.
+        // The replicas keep what they have received until now.
         for node in try cluster.masters() { try node.client().command("WAIT", "1", "10000") }
         let master = try Self.cutReplication(cluster, of: "n:1")
         for round in 3..<6 { try await scene.deliver(Self.increments(round), next: 101 + 100 * UInt64(round)) }
-        // A process that runs notices it by itself.
+        // A running process notices it without a new opening.
         if isAfterCrash { await scene.close() }
         try Self.kill(master, of: cluster)
         var message = ""
@@ -448,9 +451,9 @@ extension RunAlone.`A flow into a cluster` {
         await scene.close()
     }
 
-    /// - Parameter position: the flow's when it finds the node; it had gone back there for another one. `nil`: in a full sync.
+    /// - Parameter position: the flow's when it finds the node; another node has made it go back there. `nil`: in a full sync.
     @Test(arguments: [301, nil])
-    func `a node's older mark takes no flow forward, nor out of a full sync`(_ position: UInt64?) async throws {
+    func `a node's older mark never moves a flow forward, nor out of a full sync`(_ position: UInt64?) async throws {
         defer { end() }
         let cluster = try RedisCluster(replicas: 1)
         defer { cluster.stop() }
@@ -481,7 +484,7 @@ extension RunAlone.`A flow into a cluster` {
         await scene.close()
     }
 
-    @Test func `where a command over several slots is among them, it takes a full sync`() async throws {
+    @Test func `a full sync follows if the lost writes include a command over several slots`() async throws {
         defer { end() }
         let cluster = try RedisCluster(replicas: 1)
         defer { cluster.stop() }
@@ -493,7 +496,7 @@ extension RunAlone.`A flow into a cluster` {
         try await scene.deliver(["SET n:1 b", "RENAME foo bar"], next: 12)
         try Self.kill(master, of: cluster)
         let refusal = await #expect(throws: (any Error).self) { try await scene.deliver(["SET n:1 c"], next: 13) }
-        // Where the cluster did not take that the position is given up, the next session finds it out again.
+        // If the cluster could not store that the position is given up, the next session detects the loss again.
         if "\(refusal as Any)".contains("could not be stored") { _ = try? await scene.open(at: 12) }
         let found = try await scene.open(at: nil).checkpoint
         #expect(found == "snapshot id SYNC1 0", "\(refusal as Any)")
@@ -521,8 +524,9 @@ extension RunAlone.`A flow into a cluster` {
         "GEORADIUS g1 15 37 200 km STORE g9", "MSET str1 a str2 b str3 c", "MSETNX n1 a n2 b", "DEL s1 z1 l1 gone",
     ]
 
-    @Test(arguments: crossing) func `ends as on one server, wherever it is interrupted`(_ command: String) async throws
-    {
+    @Test(arguments: crossing) func `a command over several slots ends as on one server, wherever it is interrupted`(
+        _ command: String
+    ) async throws {
         defer { end() }
         let scene = try scene()
         // Before it and after it keys of the same slots change.

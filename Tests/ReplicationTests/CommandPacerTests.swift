@@ -32,7 +32,7 @@ import Testing
                 sent += batch
             }
             let passed = start.duration(to: clock.now).secondsAsDouble
-            // A tenth of a second ahead, and one transaction that was begun with the last of it.
+            // The share of a tenth of a second, and one transaction that was begun with the rest of it.
             let allowed = passed * Double(rate) + Double(CommandPacer.share(of: rate) + batch)
             #expect(Double(sent) <= allowed + 1)
         }
@@ -40,7 +40,7 @@ import Testing
         #expect(Double(sent) >= passed * Double(rate) * 0.99 - 1)
     }
 
-    @Test func `does not save up what was not used for more than a tenth of a second`() {
+    @Test func `saves up unused capacity for at most a tenth of a second`() {
         let pacer = pacer(1000)
         clock.move(by: .seconds(3600))
         var sent = 0

@@ -14,7 +14,7 @@ import Testing
         scene.encoder.questions.map { "\($0.database) \(String(decoding: $0.key, as: UTF8.self))" }
     }
 
-    @Test func `commands to unknown keys wait for an answer, and what follows them waits in order`() throws {
+    @Test func `commands on unknown keys wait for the target's answer, and later commands wait in order`() throws {
         let scene = scene()
         scene.string("brought")
         try scene.journal("APPEND brought x")
@@ -35,7 +35,7 @@ import Testing
         #expect(try scene.lines() == before + ["MSET a 1 b 2", "APPEND brought y", "SET a 4", "SET a 5"])
     }
 
-    @Test func `the keys are the task's when the flow is stable`() throws {
+    @Test func `all keys belong to the task once the flow is stable`() throws {
         let scene = scene()
         scene.becomeStable()
         try scene.journal("SET a 1", inSnapshot: false)

@@ -40,7 +40,7 @@ import Testing
         #expect(streams.figures.leftOut == 3)
     }
 
-    @Test func `are none where each read leaves a record`() {
+    @Test func `are none if each read leaves a record`() {
         let streams = ConsumedStreams()
         streams.begin(isNeeded: false, isFullSync: false)
         streams.note(key("a"), flow: FlowID(0))
@@ -49,7 +49,7 @@ import Testing
         #expect(streams.requests.isEmpty)
     }
 
-    @Test func `have the groups still where they get another name`() throws {
+    @Test func `are also known under a new name`() throws {
         let streams = ConsumedStreams()
         streams.begin(isNeeded: true, isFullSync: true)
         let scene = EncoderScene(

@@ -11,7 +11,7 @@ import Testing
         #expect(note.text == text)
     }
 
-    @Test func `keeps the databases of those before`() {
+    @Test func `keeps the databases of earlier records`() {
         let first = CrossingNote?.none.noting(5, in: 3)
         #expect(first == CrossingNote(lsn: 5, databases: [3]))
         #expect(first.noting(5, in: 3) == nil, "nothing is to be stored")

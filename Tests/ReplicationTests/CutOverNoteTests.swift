@@ -9,7 +9,7 @@ import Testing
         #expect(CutOverNote(note.text) == note)
     }
 
-    @Test func `is read though a later version says more, and not where it is something else`() {
+    @Test func `is read even if a later version has appended words, but not if it is something else`() {
         #expect(CutOverNote("7 later words") == CutOverNote(seconds: 7, isComplete: true))
         #expect(CutOverNote("") == nil)
         #expect(CutOverNote("soon") == nil)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Replication
 
-/// When two key counts mean that the source holds what no record has brought.
+/// When two key counts mean that the source holds keys that no record has brought.
 @Suite struct `Two data sets compared` {
     /// A source of 100 keys whose calls are known, and a target that has them.
     private static func sample(
@@ -29,13 +29,13 @@ import Testing
         return judge.judge(sample)
     }
 
-    @Test func `a key that only the source has is believed when it has been counted three times`() {
+    @Test func `a key that only the source has counts as missing after three checks`() {
         var judge = judge()
         let reason = FullSyncReason.keysMissing(1, source: 101, target: 100)
         #expect(lastVerdict(&judge, Self.sample(source: 101, target: 100)) == .differs(reason))
     }
 
-    @Test func `keys that come back by themselves are no reason for a full sync, as long as they are few`() {
+    @Test func `a few keys that will be mended are no reason for a full sync`() {
         var judge = judge()
         var sample = Self.sample(source: 110, target: 100)
         sample.mendable = 10
@@ -50,7 +50,7 @@ import Testing
         #expect(lastVerdict(&judge, sample) == .differs(reason))
     }
 
-    @Test func `a few are searched for before a full sync, but not after a FLUSHALL`() {
+    @Test func `a few missing keys are searched for before a full sync, but not after a FLUSHALL`() {
         var judge = judge()
         var sample = Self.sample(source: 110, target: 100)
         sample.searchable = 10
@@ -69,7 +69,7 @@ import Testing
         #expect(lastVerdict(&other, sample) == .differs(reason))
     }
 
-    @Test func `and after a FLUSHALL they are`() {
+    @Test func `after a FLUSHALL, keys that will be mended are not waited for`() {
         var judge = judge()
         judge.flushedAll(incidents: 0)
         var sample = Self.sample(source: 110, target: 100)
@@ -77,7 +77,7 @@ import Testing
         #expect(judge.judge(sample) != .mending(10))
     }
 
-    @Test func `a doubt that goes away counts for nothing later`() {
+    @Test func `a doubt that has gone away does not count later`() {
         var judge = judge()
         for _ in 0..<5 {
             for _ in 1..<DataSetJudge.confirmations {
@@ -87,7 +87,7 @@ import Testing
         }
     }
 
-    @Test func `what records in between can have changed is no doubt`() {
+    @Test func `a difference that records in between can explain raises no doubt`() {
         var judge = judge()
         for difference in [-500, 500, 0, 499, 500, 500, 500, 500] {
             #expect(judge.judge(Self.sample(source: 1000, target: 1000 - difference, slack: 500)) == .fits)
@@ -95,7 +95,7 @@ import Testing
         #expect(judge.judge(Self.sample(source: 1000, target: 499, slack: 500)) == .inDoubt)
     }
 
-    @Test func `random inserts and deletes within the slack never differ, and a loss above it always does`() {
+    @Test func `random inserts and deletes within the slack never count, and a loss above it always does`() {
         var random = SystemRandomNumberGenerator()
         for _ in 0..<50 {
             var judge = judge()
@@ -110,7 +110,7 @@ import Testing
         }
     }
 
-    @Test func `keys of others in the target hide a loss and are never taken for one`() {
+    @Test func `foreign keys in the target may hide a loss, but never count as one`() {
         var judge = judge()
         #expect(judge.judge(Self.sample(source: 100, target: 5000)) == .fits)
         #expect(judge.judge(Self.sample(source: 100, target: 100)) == .fits)
@@ -124,7 +124,7 @@ import Testing
         #expect(lastVerdict(&judge, sample) == .differs(.keysMissing(2, source: 107, target: 205)))
     }
 
-    @Test func `what the target loses by itself is allowed for until the source has it deleted`() {
+    @Test func `keys that the target loses by itself are tolerated until the source has deleted them`() {
         var judge = judge()
         #expect(judge.judge(Self.sample(source: 100, target: 60, losses: 40)) == .fits)
         #expect(judge.judge(Self.sample(source: 100, target: 60, losses: 40)) == .fits)
@@ -132,13 +132,13 @@ import Testing
         #expect(judge.judge(Self.sample(source: 100, target: 60, losses: 40)) == .inDoubt)
     }
 
-    @Test func `each incident may have cost a key`() {
+    @Test func `each incident may account for one missing key`() {
         var judge = judge()
         #expect(judge.judge(Self.sample(source: 110, target: 107, incidents: 3)) == .fits)
         #expect(judge.judge(Self.sample(source: 110, target: 106, incidents: 3)) == .inDoubt)
     }
 
-    @Test func `what a full sync could not bring is accepted, and kept for the next session`() {
+    @Test func `keys that a full sync could not bring are accepted, also by the next session`() {
         var judge = DataSetJudge(note: nil, callsBefore: nil)
         #expect(judge.judge(Self.sample(source: 100, target: 90, losses: 7, incidents: 10)) == .fits)
         #expect(judge.note.accepted == 10)
@@ -149,25 +149,25 @@ import Testing
         #expect(next.judge(Self.sample(source: 100, target: 87, losses: 9)) == .inDoubt)
     }
 
-    @Test func `a session that goes on knows that there was nothing to accept`() {
+    @Test func `a resumed session knows that no missing keys were accepted`() {
         var judge = DataSetJudge(note: DataSetNote("0 0 a 0 0"), callsBefore: nil)
         let sample = Self.sample(source: 2501, target: 1502)
         #expect(lastVerdict(&judge, sample) == .differs(.keysMissing(999, source: 2501, target: 1502)))
     }
 
-    @Test func `a checkpoint of an earlier version is taken as it is found`() {
+    @Test func `the counts found with a checkpoint of an earlier version are accepted`() {
         var judge = DataSetJudge(note: DataSetNote(), callsBefore: SourceCalls(flushes: 5, roleChanges: 0))
         #expect(judge.judge(Self.sample(source: 2501, target: 1502, flushCalls: 5, flushRecords: 3...3)) == .fits)
     }
 
-    @Test func `behind a FLUSHALL nothing is accepted`() {
+    @Test func `after a FLUSHALL, no missing key is accepted`() {
         var judge = DataSetJudge(note: DataSetNote("50 0 a 0 0"), callsBefore: nil)
         judge.flushedAll(incidents: 0)
         let sample = Self.sample(source: 1, target: 0, flushCalls: 1, flushRecords: 1...1, isFuzzy: true)
         #expect(lastVerdict(&judge, sample) == .differs(.keysMissing(1, source: 1, target: 0)))
     }
 
-    @Test func `what is left out after a FLUSHALL need not be at the target`() {
+    @Test func `keys left out after a FLUSHALL may be missing from the target`() {
         var judge = judge()
         judge.flushedAll(incidents: 7)
         var sample = Self.sample(source: 310, target: 10, flushCalls: 1, flushRecords: 1...1)
@@ -175,11 +175,11 @@ import Testing
         #expect(judge.judge(sample) == .fits)
     }
 
-    @Test func `a client's FLUSHALL and real writes behind it are nothing`() {
+    @Test func `a client's FLUSHALL and later writes are no difference`() {
         var judge = judge()
         for round in 1...5 {
             judge.flushedAll(incidents: 0)
-            // Its call is counted a moment after its record.
+            // The FLUSHALL's call is counted a moment after its record.
             let early = Self.sample(source: 0, flushCalls: round - 1, flushRecords: round...round)
             #expect(judge.judge(early) == .inDoubt)
             #expect(judge.judge(Self.sample(source: 50, flushCalls: round, flushRecords: round...round)) == .fits)
@@ -187,33 +187,33 @@ import Testing
         }
     }
 
-    @Test func `a FLUSHALL that no client has called is the source's own, however many keys there are`() {
+    @Test func `a FLUSHALL that no client has called is a difference, whatever the number of keys`() {
         var judge = judge()
         judge.flushedAll(incidents: 0)
         #expect(lastVerdict(&judge, Self.sample(flushCalls: 0, flushRecords: 1...1)) == .differs(.flushWithoutCall))
     }
 
-    @Test func `calls that a session has missed the records of are none too few`() {
+    @Test func `calls whose records the session has missed are no difference`() {
         // Noted at 2 calls; 3 more were made before the position, and 2 after it.
         var judge = DataSetJudge(note: DataSetNote("0 0 a 2 0"), callsBefore: nil)
         #expect(judge.judge(Self.sample(flushCalls: 7, flushRecords: 2...2)) == .fits)
         #expect(judge.judge(Self.sample(flushCalls: 7, flushRecords: 3...3)) == .inDoubt)
     }
 
-    @Test func `counters that were reset are counted anew`() {
+    @Test func `counters that were reset are counted from zero`() {
         var judge = DataSetJudge(note: DataSetNote("0 0 a 9 4"), callsBefore: nil)
         #expect(judge.judge(Self.sample(flushCalls: 0, flushRecords: 1...1)) == .fits)
         #expect(judge.judge(Self.sample(flushCalls: 1, flushRecords: 2...2)) == .fits)
         #expect(judge.judge(Self.sample(flushCalls: 1, flushRecords: 3...3)) == .inDoubt)
     }
 
-    @Test func `a target that was restarted has lost what it has lost`() {
+    @Test func `keys lost in a restart of the target are accepted`() {
         var judge = judge()
         #expect(judge.judge(Self.sample(source: 100, target: 95, run: "b")) == .fits)
         #expect(judge.judge(Self.sample(source: 100, target: 94, run: "b")) == .inDoubt)
     }
 
-    @Test func `where elements have TTLs of their own, keys count only behind a FLUSHALL`() {
+    @Test func `missing keys do not count if elements have TTLs of their own`() {
         var judge = judge()
         for _ in 0..<5 { #expect(judge.judge(Self.sample(source: 100, target: 20, isFuzzy: true)) == .fits) }
         #expect(judge.judge(Self.sample(source: 100, target: 20)) == .fits)
@@ -238,7 +238,7 @@ import Testing
         keys = MissingKeys(queue, verifierRecord: VerifierRecord(), verification: verification, logger: Self.logger)
     }
 
-    @Test mutating func `are searched for once, and come back unless the search ends without them`() {
+    @Test mutating func `are searched for once, and count as mendable until the search ends`() {
         #expect(keys.mendable == 0)
         #expect(keys.searchable(among: 3000) == MissingKeys.most)
         keys.beginSearch(for: 1, among: 3000)
@@ -267,7 +267,7 @@ import Testing
         #expect(verification.figures.number == 2)
     }
 
-    @Test mutating func `are brought by a full sync where very many others differ`() {
+    @Test mutating func `are left to a full sync if very many other keys differ`() {
         keys.beginSearch(for: 1, among: 3000)
         _ = verification.take(stop: {})
         for _ in 0..<MissingKeys.most { verification.found(.asked) }
@@ -276,7 +276,7 @@ import Testing
         #expect(keys.mendable == 0 && keys.searchable(among: 3000) == 0)
     }
 
-    @Test mutating func `are searched for by a pass of their own, after the one that an operator has asked for`() {
+    @Test mutating func `are searched for by a pass of their own, after one that an operator requested`() {
         let asked = verification.begin(keysPerSecond: 10).figures.number
         keys.beginSearch(for: 1, among: 3000)
         #expect(keys.mendable == 0 && keys.searchable(among: 3000) == MissingKeys.most)
@@ -292,7 +292,7 @@ import Testing
 
     @Test(
         arguments: [(1, 1000), (300_000, 1000), (600_000, 2000), (1_500_000, 5000), (1_501_000, nil)] as [(Int, Int?)])
-    mutating func `are searched for as fast as needed to be found in minutes`(_ count: Int, _ rate: Int?) {
+    mutating func `are searched for at a rate that finds them within minutes`(_ count: Int, _ rate: Int?) {
         #expect(keys.searchable(among: count) == (rate == nil ? 0 : MissingKeys.most))
         keys.beginSearch(for: 1, among: count)
         #expect(verification.take(stop: {})?.keysPerSecond == rate)

@@ -3,7 +3,7 @@ import Testing
 @testable import Replication
 
 @Suite struct `A database that is not prepared yet` {
-    @Test func `pauses the flow that comes to it, once, until it is open`() throws {
+    @Test func `pauses a flow that reaches it until it is open, and is reported once`() throws {
         let scene = EncoderScene(start: { $0.openDatabases = [] })
         #expect(!scene.encoder.isPaused)
         scene.string("a", database: 3)
@@ -15,7 +15,7 @@ import Testing
         #expect(!scene.encoder.isPaused)
     }
 
-    @Test func `is also one that a MOVE goes to, and never the checkpoint's own`() throws {
+    @Test func `pauses a flow at a MOVE to it as well, but never for the checkpoint's own database`() throws {
         let scene = EncoderScene(start: { $0.openDatabases = [] })
         try scene.journal("MOVE k 4")
         #expect(scene.encoder.takeUnreportedDatabases() == [0, 4])

@@ -31,7 +31,7 @@ import Wire
 
         deinit { try? FileManager.default.removeItem(atPath: folder) }
 
-        /// What is written for a deadline so far ahead of the beginning.
+        /// The margin added to a deadline that is `ahead` milliseconds after the start.
         func write(_ key: String, _ ahead: Int64) -> Int64 {
             let bytes = Array(key.utf8)
             return expiry.deadline(start + ahead, key: bytes.span.bytes, database: 0) - start - ahead
@@ -42,7 +42,7 @@ import Wire
             expiry.moved(from.span.bytes, database: 0, to: to.span.bytes, database: 0, mayStay: false)
         }
 
-        /// Lets time pass, and answers the commands that it brings: `key deadline+margin`, by time ahead of the beginning.
+        /// Lets time pass, and returns the deadlines written then: `key deadline+margin`, relative to the start.
         func pass(
             _ milliseconds: Int64, lag: Int64? = nil, unconfirmed: Int64 = 0, isInFullSync: Bool = false
         ) throws -> [String] {
@@ -70,7 +70,7 @@ import Wire
         }
     }
 
-    @Test func `while level a deadline near gets the margin for that, any other when it comes near`() throws {
+    @Test func `without lag adds the small margin to deadlines that are near, or when they come near`() throws {
         let scene = try Scene()
         #expect(scene.write("near", 5_000) == Self.standing)
         #expect(scene.write("far", 120_000) == 0)
@@ -80,7 +80,7 @@ import Wire
         #expect(try scene.pass(1_000) == [])
     }
 
-    @Test func `behind, everything near gets a day, and level again the margin for that`() throws {
+    @Test func `under lag adds a day to near deadlines, and the small margin again afterwards`() throws {
         let scene = try Scene()
         #expect(scene.write("near", 5_000) == Self.standing)
         #expect(scene.write("far", 300_000) == 0)
@@ -96,7 +96,7 @@ import Wire
         #expect(scene.expiry.keyExpiries.isEmpty)
     }
 
-    @Test func `a continued flow counts as behind until nothing more waits, however new what arrives seems`() throws {
+    @Test func `treats a continued flow as lagging until nothing waits, however recent the arrivals`() throws {
         let scene = try Scene(isLevel: false)
         #expect(scene.write("k", 5_000) == Self.behind)
         #expect(try scene.pass(10, lag: 0) == [])
@@ -104,7 +104,7 @@ import Wire
         #expect(try scene.pass(10) == ["k 5000+90337"])
     }
 
-    @Test func `a full sync counts as behind until it is over and confirmed`() throws {
+    @Test func `treats a full sync as lag until it is complete and confirmed`() throws {
         let scene = try Scene(isLevel: false)
         #expect(scene.write("near", 5_000) == Self.behind)
         #expect(scene.write("far", 120_000) == 0)
@@ -114,7 +114,7 @@ import Wire
         #expect(try scene.pass(0, unconfirmed: 7_000) == ["far 120000+90337", "near 5000+90337"])
     }
 
-    @Test func `a batch that the target does not confirm is a lag`() throws {
+    @Test func `treats an unconfirmed batch as lag`() throws {
         let scene = try Scene()
         #expect(scene.write("near", 5_000) == Self.standing)
         #expect(try scene.pass(0, lag: 0, unconfirmed: 14_000) == [])
@@ -122,7 +122,7 @@ import Wire
         #expect(try scene.pass(0, unconfirmed: 100) == ["near 5000+90337"])
     }
 
-    @Test func `a renamed key is taken care of by either deadline that it may have`() throws {
+    @Test func `covers every deadline that a renamed key may have`() throws {
         let scene = try Scene()
         _ = scene.write("from", 200_000)
         _ = scene.write("to", 300_000)
@@ -131,14 +131,14 @@ import Wire
         #expect(try scene.pass(250_000) == ["last 200000+90337", "last 300000+90337"])
     }
 
-    @Test func `a key that is renamed to itself keeps its deadline`() throws {
+    @Test func `keeps the deadline of a key that is renamed to itself`() throws {
         let scene = try Scene()
         _ = scene.write("key", 200_000)
         scene.rename("key", "key")
         #expect(try scene.pass(250_000) == ["key 200000+90337"])
     }
 
-    @Test func `a window of 0 protects only while a lag is seen`() throws {
+    @Test func `with a window of 0 adds a margin only under lag`() throws {
         let scene = try Scene(window: .zero)
         #expect(scene.write("near", 5_000) == 0)
         #expect(try scene.pass(0, lag: 600) == ["near 5000+86400613"])

@@ -39,7 +39,7 @@ private final class BookUnderTest {
         return book.deadlines(of: bytes.span.bytes, database: 0)
     }
 
-    /// Everything that is told now, in order of names.
+    /// Everything that is reported now, in order of names.
     func told(now: Int64, margin: Int64 = 1000) -> [String] {
         var lines: [String] = []
         while let (entry, deadline) = book.next(now: now, margin: margin) {
@@ -53,7 +53,7 @@ private final class BookUnderTest {
 @Suite struct `The book of deadlines` {
     private let start: Int64 = 1_800_000_000_000
 
-    @Test func `tells a key once when the front reaches its deadline, however far away that was`() throws {
+    @Test func `reports a key once when the front reaches its deadline, however far away that was`() throws {
         let test = try BookUnderTest()
         test.book.advance(to: start)
         let distances: [Int64] = [5_000, 60_000, 70_000, 3_600_000, 90_000_000, 40 * 86_400_000, 900 * 86_400_000]
@@ -71,7 +71,7 @@ private final class BookUnderTest {
         }
     }
 
-    @Test func `says that a deadline before the front is near, and tells it for the asking`() throws {
+    @Test func `calls a deadline before the front near, and reports it only on request`() throws {
         let test = try BookUnderTest()
         test.book.advance(to: start + 90_000)
         #expect(test.note("near", start + 10_000) == true)
@@ -82,7 +82,7 @@ private final class BookUnderTest {
         }
     }
 
-    @Test func `knows a key's last deadline only`() throws {
+    @Test func `keeps only a key's last deadline`() throws {
         let test = try BookUnderTest()
         test.book.advance(to: start)
         test.note("later", start + 20_000)
@@ -97,7 +97,7 @@ private final class BookUnderTest {
         #expect(test.told(now: start) == ["later \(start + 500_000)"])
     }
 
-    @Test func `forgets what is gone or long past, and has one entry a key on a shelf`() throws {
+    @Test func `drops entries that are removed or long past, and keeps one entry per key on a shelf`() throws {
         let test = try BookUnderTest()
         test.book.advance(to: start)
         for round in 0..<1000 { test.note("often", start + 100_000 + Int64(round)) }
@@ -112,7 +112,7 @@ private final class BookUnderTest {
         #expect(near == 9 + "often".utf8.count)
     }
 
-    @Test func `finds everything again after a kill, even a file whose end is torn`() throws {
+    @Test func `is complete after a kill, even if the end of a file is torn`() throws {
         let test = try BookUnderTest()
         test.book.advance(to: start)
         for index in 0..<20_000 { test.note("k\(index)", start + 10_000 + Int64(index) * 100) }
@@ -126,7 +126,7 @@ private final class BookUnderTest {
         #expect(test.book.isContinued)
         test.book.advance(to: start + 4_000_000)
         #expect(test.told(now: start, margin: 1 << 40).count == 20_000)
-        // Killed in the middle of a walk: what it had told may be told again, nothing is missing.
+        // Killed in the middle of a walk: keys may be reported again, and none is missing.
         test.book.reportAgain()
         for _ in 0..<10_000 { _ = test.book.next(now: start, margin: 1 << 40) }
         test.book.seal(next: 6)
@@ -134,7 +134,7 @@ private final class BookUnderTest {
         #expect(Set(test.told(now: start, margin: 1 << 40)).count == 20_000)
     }
 
-    @Test func `begins anew for another source, or when it is older than the checkpoint`() throws {
+    @Test func `starts empty for another source, or if it is older than the checkpoint`() throws {
         let test = try BookUnderTest()
         test.book.advance(to: start)
         test.note("k", start + 10_000)
@@ -152,7 +152,7 @@ private final class BookUnderTest {
         #expect(!test.book.isContinued)
     }
 
-    @Test func `is believed after a kill in the same boot only, and after an end in order always`() throws {
+    @Test func `is trusted after a kill only within the same boot, and after an orderly end always`() throws {
         let (one, other) = (BootID.digest(of: "1f"), BootID.digest(of: "0123456789abcdef0123456789abcdef"))
         #expect(one == nil && other != nil)
         #expect(BootID.digest(of: "01234567-89ab-cdef-0123-456789abcdef\n") == other)
@@ -232,7 +232,7 @@ private final class BookUnderTest {
         }
     }
 
-    @Test func `says so when there is no room`() throws {
+    @Test func `reports a failure to write its files`() throws {
         #expect(throws: (any Error).self) {
             try ExpiryWheel(folder: "/nonexistent-df2redis/0", origin: 1, continuingAt: nil)
         }

@@ -2,8 +2,8 @@ import Testing
 
 @testable import Replication
 
-@Suite struct `A failure that comes up again and again` {
-    @Test func `is news when it begins, and when it has been away for a minute`() {
+@Suite struct `A recurring failure` {
+    @Test func `is reported when it begins, and when it has been absent for a minute`() {
         var period = FailurePeriod()
         let begin = ContinuousClock.now
         func note(_ hasFailed: Bool, _ seconds: Int) -> FailurePeriod.News? {

@@ -51,7 +51,7 @@ import Wire
         }
     }
 
-    @Test func `a MOVE of the full sync is undone when the snapshot shows that its place was taken`() throws {
+    @Test func `a MOVE during the full sync is undone if the snapshot has a key at its destination`() throws {
         let encoder = encoder()
         snapshot(encoder, "k", database: 0)
         try journal(encoder, "MOVE k 3", database: 0, inSnapshot: true)
@@ -65,7 +65,7 @@ import Wire
         #expect(letters == ["move-in-full-sync 0 \"k\"", "move-in-full-sync 0 \"other\""])
     }
 
-    @Test func `a MOVE behind the snapshot is what it says`() throws {
+    @Test func `a MOVE after the snapshot is applied as it is`() throws {
         let encoder = encoder()
         encoder.snapshotCompleted()
         try journal(encoder, "MOVE k 3", database: 0, inSnapshot: true)
@@ -76,19 +76,19 @@ import Wire
         #expect(letters.isEmpty)
     }
 
-    @Test func `a MOVE of a full sync to a database that the target lacks takes the key away at once`() throws {
+    @Test func `a MOVE during a full sync to a database that the target lacks removes the key at once`() throws {
         let scene = EncoderScene(context: { $0.targetDatabases = 4 })
         scene.string("k", database: 0)
         try scene.journal("MOVE k 7")
         try scene.journal("COPY k to DB 7")
-        // In the snapshot it says that nothing had been moved: too late for the target, and reported.
+        // This entry shows that nothing had been moved at the source: too late for the target, so it is reported.
         scene.string("k", database: 7)
         scene.encoder.snapshotCompleted()
         #expect(try scene.lines() == ["SELECT 0", "SET k v", "UNLINK k"])
         #expect(scene.letters == ["database-number \"k\"", "database-number \"k\""])
     }
 
-    @Test func `databases that are left out on purpose stop nothing, and others still do`() throws {
+    @Test func `databases skipped by configuration do not stop the task, and other missing ones still do`() throws {
         let scene = EncoderScene(policy: {
             $0.onUnsupported = .stop
             $0.skippedDatabases = [3]
@@ -103,7 +103,7 @@ import Wire
         #expect(scene.failure?.message.contains("target.database: {<number>: skip}") == true)
     }
 
-    @Test func `every key of a fragment is named, each key once`() throws {
+    @Test func `every key of a fragmented command is reported once`() throws {
         let encoder = encoder()
         for _ in 1...3 { try journal(encoder, "GEORADIUS geo dst", database: 2, inSnapshot: false) }
         try journal(encoder, "SORT ALPHA STORE only", database: 2, inSnapshot: false)
@@ -115,7 +115,9 @@ import Wire
     }
 
     @Test(arguments: [(4, ["consumer-group-reads 0 \"x\""]), (5, [])])
-    func `groups are told of masters that do not journal XREADGROUP`(_ version: Int, _ expected: [String]) throws {
+    func `consumer groups are reported if the master does not journal XREADGROUP`(
+        _ version: Int, _ expected: [String]
+    ) throws {
         let encoder = encoder(protocolVersion: version)
         for line in ["XGROUP CREATE x g 0", "XACK x g 1-1", "XACK x g 1-2"] {
             try journal(encoder, line, database: 0, inSnapshot: false)
@@ -123,9 +125,9 @@ import Wire
         #expect(letters == expected)
     }
 
-    @Test func `a key that has expired is removed, or left where a conflict policy guards it`() throws {
+    @Test func `an expired key is removed, or left alone under a conflict policy`() throws {
         let overwriting = encoder()
-        // The clocks of source and daemon may part by a little.
+        // The clocks of source and daemon may differ a little.
         snapshot(overwriting, "k", database: 0, expiry: 1_799_999_998_000)
         #expect(try overwriting.lines() == ["SELECT 0", "UNLINK k"])
         let skipping = encoder { $0.onConflict = .skip }
@@ -147,7 +149,7 @@ import Wire
         #expect(scene.encoder.batch.progress.records == 1)
     }
 
-    @Test func `an LSN that is not the one counted ends the flow`() throws {
+    @Test func `an LSN that differs from the counted one ends the flow`() throws {
         let encoder = encoder()
         encoder.snapshotCompleted()
         encoder.journalOffset(10)
@@ -165,7 +167,7 @@ import Wire
     @Test(arguments: [
         ("FLUSHALL", true), ("FLUSHDB", true), ("FLUSHALL", false), ("DFLYCLUSTER FLUSHSLOTS 0 9", false),
     ])
-    func `a global command halts the flow, and in a snapshot begins it again`(_ line: String, _ inSnapshot: Bool) throws
+    func `a global command halts the flow, or restarts it during a snapshot`(_ line: String, _ inSnapshot: Bool) throws
     {
         let encoder = encoder()
         try journal(encoder, line, database: 0, inSnapshot: inSnapshot)
@@ -178,7 +180,7 @@ import Wire
         #expect(encoder.nextLSN == 0, "it counts when it has been applied")
     }
 
-    @Test func `plain strings in a row are one command, in the snapshot and after it`() throws {
+    @Test func `consecutive plain strings become one MSET, in the snapshot and after it`() throws {
         let scene = EncoderScene()
         for key in ["a", "b"] { scene.string(key) }
         scene.string("c", expiry: EncoderScene.now + 1000)
@@ -200,7 +202,7 @@ import Wire
         #expect(journal.encoder.nextLSN == 8)
     }
 
-    @Test func `strings that a conflict policy guards are commands of their own, and so are those of a refused run`()
+    @Test func `strings are separate commands under a conflict policy or after a refused MSET`()
         throws
     {
         let guarding = EncoderScene(policy: { $0.onConflict = .skip })
@@ -213,7 +215,7 @@ import Wire
         #expect(try refused.wireLines() == ["SELECT 0", "SET a v", "SET b v"])
     }
 
-    @Test func `a batch of whole values needs no order, and one with anything else does`() throws {
+    @Test func `a batch of whole values is unordered, and one with anything else is ordered`() throws {
         let scene = EncoderScene()
         scene.string("a")
         scene.string("b", expiry: EncoderScene.now + 100_000)
@@ -221,7 +223,7 @@ import Wire
         scene.string("c", expiry: EncoderScene.now - 100_000)
         #expect(scene.encoder.isBatchUnordered)
         #expect(try scene.lines().last == "UNLINK c")
-        // A record of a key may be about a value that is on its way, even if it becomes part of a run.
+        // A record may concern a value that is still in flight, even if it becomes part of an MSET.
         scene.string("d")
         try scene.journal("SET d 2")
         #expect(try scene.wireLines().last == "MSET d v d 2")
@@ -244,7 +246,7 @@ import Wire
         #expect(!stable.encoder.isBatchUnordered)
     }
 
-    @Test func `a limit of commands counts each string`() throws {
+    @Test func `the limit of commands in a batch counts each string`() throws {
         let scene = EncoderScene(context: { $0.batchCommands = 4 })
         for key in ["a", "b"] { scene.string(key) }
         #expect(!scene.encoder.isBatchFull)

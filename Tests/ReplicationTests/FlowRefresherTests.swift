@@ -35,7 +35,7 @@ import Testing
         ((try? scene.lines()) ?? []).map { String($0.prefix { $0 != " " }) }.filter { $0 != "MULTI" && $0 != "SELECT" }
     }
 
-    @Test func `is written where the stream has come to it`() throws {
+    @Test func `is written when the stream reaches the position at which it was read`() throws {
         ask()
         #expect(refresher.begin([key]) == [key])
         answer(Self.payload, before: 2, after: 3)
@@ -53,7 +53,7 @@ import Testing
         #expect(queue.figures.waiting == 0)
     }
 
-    @Test func `is read again when a record has touched the key since`() throws {
+    @Test func `is read again if a record has changed the key since`() throws {
         ask()
         _ = refresher.begin([key])
         try scene.journal("SET k one", inSnapshot: false)
@@ -74,7 +74,7 @@ import Testing
         #expect(queue.figures.overtaken == 1)
     }
 
-    @Test func `that is gone is removed`() throws {
+    @Test func `is removed from the target if the source no longer has it`() throws {
         ask()
         _ = refresher.begin([key])
         answer(nil, before: 1, after: 1)
@@ -84,10 +84,10 @@ import Testing
         #expect(queue.figures.removed == 1)
     }
 
-    @Test func `of a type that the target lacks leaves nothing older there`() throws {
+    @Test func `of an unsupported type removes an older value from the target`() throws {
         ask()
         _ = refresher.begin([key])
-        // A bloom filter, of which nothing is looked into. Without a checksum.
+        // A bloom filter without a checksum; its contents are not examined.
         answer([33, 0, 9, 0] + [UInt8](repeating: 0, count: 8), before: 1, after: 1)
         scene.encoder.writeRefreshes(at: EncoderScene.now)
         #expect(names == ["UNLINK"])
@@ -100,7 +100,7 @@ import Testing
         #expect(queue.figures.waiting == 0)
     }
 
-    @Test func `of another master is not written`() throws {
+    @Test func `is not written if it comes from another master`() throws {
         try scene.journal("SET k one", inSnapshot: false)
         ask()
         _ = refresher.begin([key])
@@ -110,7 +110,7 @@ import Testing
         #expect(queue.figures.waiting == 1)
     }
 
-    @Test func `has its own deadline`() throws {
+    @Test func `is written with the deadline that was read`() throws {
         ask()
         _ = refresher.begin([key])
         answer(Self.payload, before: 1, after: 1, expiresAt: EncoderScene.now + 5000)
@@ -118,7 +118,7 @@ import Testing
         #expect(try scene.lines().contains { $0.hasPrefix("RESTORE k \(EncoderScene.now + 5000) ") })
     }
 
-    @Test func `is removed where it is a list without elements, which no Redis has`() throws {
+    @Test func `is removed if it is an empty list, which Redis cannot hold`() throws {
         ask()
         _ = refresher.begin([key])
         // Of a v1.36.0, after SORT k LIMIT 5 5 STORE k.
@@ -152,7 +152,7 @@ import Testing
         #expect(queue.figures.refreshed == 0)
     }
 
-    @Test func `is asked for when the stream says too little`() throws {
+    @Test func `is requested if the stream's record is incomplete`() throws {
         try scene.journal("SORT k", inSnapshot: false)
         #expect(queue.figures.asked == 0)
         try scene.journal("SORT ALPHA STORE", inSnapshot: false)
@@ -160,7 +160,7 @@ import Testing
         #expect(queue.take(atMost: 9).map(\.key) == [key])
     }
 
-    @Test func `waits while every flow is at a FLUSHALL, and is read again after it`() throws {
+    @Test func `waits during a FLUSHALL, and is read again after it`() throws {
         ask()
         _ = refresher.begin([key])
         try scene.journal("FLUSHALL", inSnapshot: false)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Replication
 
-@Suite struct `Where a flow goes back to` {
+@Suite struct `The position that a flow goes back to` {
     private let slot = KeySlot(5)
     private let expected = "5:1:9:abcdef:ff"
 
@@ -24,25 +24,25 @@ import Testing
                 lastCrossing: lastCrossing.map { CrossingNote(lsn: $0) }, watch: NodeWatch(text: expected)))
     }
 
-    @Test func `is where the mark that was found was written`() {
+    @Test func `is that of the mark found on the node`() {
         let rollback = rollback(.older(mark(70)))
         #expect(rollback.position == .stable(replicationID: "id", flowCount: 2, next: LSN(70)))
         #expect(rollback.reason == nil)
         #expect(rollback.message == "reason: the source is asked for everything since record 70")
     }
 
-    @Test func `is never ahead of the flow's position`() {
+    @Test func `is never ahead of the flow's current position`() {
         #expect(
             rollback(.older(mark(170))).position == .stable(replicationID: "id", flowCount: 2, next: LSN(100)))
     }
 
-    @Test func `is after the last command over several slots, or nowhere`() {
+    @Test func `is after the last command over several slots, or else a full sync is needed`() {
         #expect(rollback(.older(mark(70)), lastCrossing: 69).reason == nil)
         #expect(rollback(.older(mark(70)), lastCrossing: 70).reason == .nodeIncomplete)
         #expect(rollback(.older(mark(170)), lastCrossing: 100).reason == .nodeIncomplete)
     }
 
-    @Test func `is the beginning of a full sync where the source has no record of what is missing`() {
+    @Test func `is the start of a full sync if the source cannot send what is missing`() {
         let none: [NodeWatch.Verdict] = [
             .older(nil), .older(mark(nil)), .older(mark(70, id: "other")), .unremoved(mark(70)), .doubtful, .emptied,
         ]
@@ -55,14 +55,14 @@ import Testing
         #expect(rollback(.older(mark(70)), at: nil).reason == .nodeIncomplete, "the flow is in a full sync itself")
     }
 
-    @Test func `expects of the node what was found there`() {
+    @Test func `comes with the mark found on the node as the new expectation`() {
         #expect(rollback(.older(mark(70))).watch.text == "5:1:3:abcdef:ff:1:9")
         #expect(rollback(.unremoved(mark(70))).watch.text == "5:1:3:abcdef:ff:1:9")
         #expect(rollback(.older(nil)).watch.text.isEmpty)
         #expect(rollback(.doubtful).watch.text.isEmpty)
     }
 
-    @Test func `is explained by what the node lacks`() {
+    @Test func `is explained in a message that says what the node lacks`() {
         let start = FlowRollback.Start(
             session: .init(replicationID: "id", syncID: "SYNC1", flowCount: 2, protocolVersion: 5),
             position: nil, lastCrossing: nil, watch: NodeWatch())
@@ -89,7 +89,7 @@ import Testing
         #expect(checkpoint.hasPredecessor)
     }
 
-    @Test func `may be nothing`() throws {
+    @Test func `is empty if the checkpoint has none of the fields`() throws {
         let checkpoint = try #require(ClusterTargetOpening.Checkpoint([nil, nil, nil, nil], runID: "run"))
         #expect(checkpoint.finding == FlowTargetFinding(runID: "run"))
         #expect(checkpoint.watch.expectedSlots.isEmpty && checkpoint.lastCrossing == nil)

@@ -10,7 +10,7 @@ extension CommandBatch {
     fileprivate var checkpoint: String? { checkpointValue.map { String(decoding: $0, as: UTF8.self) } }
 }
 
-@Suite struct `A flow's machine` {
+@Suite struct `A flow's state machine` {
     private let flush = FlowStateMachine.Decoded.halted(.global(.flushAll, transactionID: 7))
     private let fault = FlowStateMachine.Decoded.halted(.failure(ReplicationError(.undecodable, "opcode 99")))
 
@@ -31,16 +31,16 @@ extension CommandBatch {
             "report failed: something else has moved this task's checkpoint: it is \"stable id 1 9\"", "wait")
     }
 
-    @Test func `begins at any position where it may repeat`() {
+    @Test func `begins at any position if it may repeat records`() {
         let script = Script(at: 5, repeating: true)
         script.linkUp("stable id 1 9")
         script.expect("decode")
     }
 
-    @Test func `sends a batch at once in a quiet flow, and lets one gather in a busy one`() {
+    @Test func `sends a batch at once if the flow is quiet, and lets it grow if the flow is busy`() {
         let (script, first) = Script.sending()
         script.bytes()
-        // Decoding goes on while a batch is on its way.
+        // Decoding continues while a batch is in flight.
         script.expect("decode")
         script.decoded(.nothingMore)
         script.fill.hasContent = true
@@ -52,7 +52,7 @@ extension CommandBatch {
         script.expect("send")
     }
 
-    @Test func `sends a full batch at once, and decodes no more before it can`() {
+    @Test func `sends a full batch as soon as it can, and decodes nothing until then`() {
         let (script, first) = Script.sending()
         script.bytes()
         script.expect("decode")
@@ -63,7 +63,7 @@ extension CommandBatch {
         script.expect("send")
     }
 
-    @Test func `waits for its turn where the pace is limited`() {
+    @Test func `waits for its turn if the pace is limited`() {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
@@ -78,7 +78,7 @@ extension CommandBatch {
 
     // MARK: A batch in doubt
 
-    @Test func `in doubt and applied is confirmed, and not sent again`() {
+    @Test func `confirms a batch in doubt that was applied, and does not resend it`() {
         let (script, batch) = Script.sending()
         script.lose()
         script.expect("report targetLost", "connect after 0", "wait")
@@ -89,7 +89,7 @@ extension CommandBatch {
         #expect(script.confirmed == batch.checkpoint)
     }
 
-    @Test func `in doubt and not applied is sent again, and the target is lost until it is applied`() {
+    @Test func `resends a batch in doubt that was not applied, and reports the target lost until it is applied`() {
         let (script, batch) = Script.sending()
         let before = script.confirmed
         script.lose()
@@ -110,7 +110,9 @@ extension CommandBatch {
         ("stable id 1 1000000", "is \"stable id 1 1000000\""), (nil, "is gone"),
         ("stable other 1 1", "is \"stable other 1 1\""),
     ])
-    func `in doubt at a target that is another, empty or older ends the flow`(_ found: String?, _ words: String) {
+    func `ends if a batch is in doubt at a target that is another one, empty or older`(
+        _ found: String?, _ words: String
+    ) {
         let (script, _) = Script.sending()
         script.lose()
         script.expect("report targetLost", "connect after 0")
@@ -118,7 +120,7 @@ extension CommandBatch {
         script.expect("report failed: the target came back with other data: its checkpoint \(words)", "wait")
     }
 
-    @Test func `in doubt with its position in a file is repeated, unless the target has been restarted`() {
+    @Test func `repeats a batch in doubt with the checkpoint in a file, unless the target was restarted`() {
         let (script, batch) = Script.sending(store: .file(every: .seconds(1)))
         script.lose()
         script.expect("report targetLost", "connect after 0")
@@ -136,7 +138,7 @@ extension CommandBatch {
 
     // MARK: What a loss says of the batch
 
-    @Test func `a complaint of the target is evidence, a restart or a wait for it is none`() {
+    @Test func `takes a protocol error as a complaint, unless the target was restarted or unreachable`() {
         func evidence(_ words: String?, run: String = Script.runID, atFirst: Bool = true) -> String {
             let (script, _) = Script.sending()
             let before = script.confirmed
@@ -156,7 +158,7 @@ extension CommandBatch {
         #expect(evidence("ERR Protocol error: invalid bulk length", atFirst: false) == "elsewhere")
     }
 
-    @Test func `the run of a restarted target is the one to compare with from then on`() {
+    @Test func `compares with the run id of a restarted target from then on`() {
         let (script, batch) = Script.sending()
         let before = script.confirmed
         script.lose()
@@ -170,7 +172,7 @@ extension CommandBatch {
         script.expect("resend: silence")
     }
 
-    @Test func `a part of a batch takes the batch's place`() {
+    @Test func `treats a resent part of a batch as the batch in doubt`() {
         let (script, batch) = Script.sending()
         let before = script.confirmed
         script.lose()
@@ -188,7 +190,7 @@ extension CommandBatch {
 
     // MARK: The link
 
-    @Test func `an idle connection that the target closes is made again at once, and silently`() {
+    @Test func `silently reopens an idle connection that the target closes`() {
         let script = Script.idle()
         script.lose()
         script.expect("connect after 0 at once", "wait")
@@ -196,7 +198,7 @@ extension CommandBatch {
         script.expect("wait")
     }
 
-    @Test func `an idle connection that cannot be made again is a loss, reported once`() {
+    @Test func `reports a loss once if an idle connection cannot be reopened`() {
         let script = Script.idle()
         script.lose()
         script.expect("connect after 0 at once")
@@ -208,7 +210,7 @@ extension CommandBatch {
         script.expect("report targetFound", "wait")
     }
 
-    @Test func `a target that comes back older is noticed with nothing on its way, too`() {
+    @Test func `notices an older target even with no batch in flight`() {
         let script = Script.idle(at: 5)
         script.lose()
         script.expect("connect after 0 at once")
@@ -217,7 +219,7 @@ extension CommandBatch {
             "report failed: the target came back with other data: its checkpoint is \"stable id 1 3\"", "wait")
     }
 
-    @Test func `a batch that is turned away comes again after growing waits, and is a loss reported once`() {
+    @Test func `resends a batch that is turned away after growing waits, and reports the loss once`() {
         let (script, batch) = Script.sending()
         let before = script.confirmed
         for refusal in 1...3 {
@@ -234,7 +236,7 @@ extension CommandBatch {
         script.expect("report targetLost", "connect after 1")
     }
 
-    @Test func `a target that does not speak the protocol ends the flow`() {
+    @Test func `ends at a target that violates the protocol`() {
         let (script, _) = Script.sending()
         script.lose(.none, .protocolViolation)
         script.expect("report failed: reset", "wait")
@@ -242,7 +244,7 @@ extension CommandBatch {
 
     // MARK: Long commands
 
-    @Test func `a long command is written while it grows, and sealed when it is complete`() {
+    @Test func `writes a long command while it grows, and seals it when it is complete`() {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
@@ -265,7 +267,7 @@ extension CommandBatch {
         script.expect("wait")
     }
 
-    @Test func `a long command is sealed before the flow waits for others, or ends`() {
+    @Test func `seals a long command before it waits for other flows or ends`() {
         for pause in [flush, fault] {
             let script = growing()
             script.fill = .init(isFull: false, isInCommand: false, hasContent: true)
@@ -274,7 +276,7 @@ extension CommandBatch {
         }
     }
 
-    @Test func `nothing more of a long command's batch is written while a database is prepared`() {
+    @Test func `writes no more of a long command's batch while a database is prepared`() {
         let script = growing()
         script.fill = .init(isFull: true, isInCommand: false, hasContent: true)
         script.decoded(.databases)
@@ -283,13 +285,13 @@ extension CommandBatch {
         script.expect("seal")
     }
 
-    @Test func `a fault in the middle of a long command ends the flow`() {
+    @Test func `ends at a fault in the middle of a long command`() {
         let script = growing()
         script.decoded(fault)
         script.expect("report failed: opcode 99", "wait")
     }
 
-    @Test func `a long command whose connection ends is not sent again`() {
+    @Test func `does not resend a long command whose connection is lost`() {
         let script = growing()
         script.lose()
         script.expect("failLong")
@@ -308,7 +310,7 @@ extension CommandBatch {
 
     // MARK: Waiting for others
 
-    @Test func `a global command waits for what comes before it, and the flow for the others`() {
+    @Test func `applies earlier commands before a global command, and then waits for the other flows`() {
         let (script, batch) = Script.sending()
         script.bytes()
         script.expect("decode")
@@ -332,7 +334,7 @@ extension CommandBatch {
         #expect(script.confirmed == "stable id 1 9")
     }
 
-    @Test func `a global command is applied while the link is down, and its checkpoint is the confirmed one`() {
+    @Test func `takes a global command's checkpoint as confirmed even if the link is down`() {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
@@ -345,7 +347,7 @@ extension CommandBatch {
         script.expect("decode")
     }
 
-    @Test func `a link that is lost at a global command comes back to it`() {
+    @Test func `returns to a global command after the link is lost`() {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
@@ -359,7 +361,7 @@ extension CommandBatch {
         script.expect("decode")
     }
 
-    @Test func `a database is waited for before anything is sent`() {
+    @Test func `waits until a database is prepared before it sends anything`() {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
@@ -372,7 +374,7 @@ extension CommandBatch {
         script.expect("decode")
     }
 
-    @Test func `answers are waited for, over a loss as well`() {
+    @Test func `waits for the answers to its questions, even over a loss`() {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
@@ -388,7 +390,7 @@ extension CommandBatch {
 
     // MARK: The end
 
-    @Test func `what was decoded before a fault is applied, then the flow ends`() {
+    @Test func `applies what was decoded before a fault, and then ends`() {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
@@ -405,7 +407,7 @@ extension CommandBatch {
         script.expect("wait")
     }
 
-    @Test func `a flush inside the snapshot begins the session again`() {
+    @Test func `restarts the session at a flush inside the snapshot`() {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
@@ -415,7 +417,7 @@ extension CommandBatch {
         script.expect("wait")
     }
 
-    @Test func `a drain ends when everything received is applied, and waits for no more`() {
+    @Test func `ends a drain when everything received is applied`() {
         let (script, batch) = Script.sending()
         script.drain()
         script.expect("wait")
@@ -424,7 +426,7 @@ extension CommandBatch {
         script.decoded(.nothingMore)
         script.fill.hasContent = true
         script.complete(batch)
-        // Without a moment for more.
+        // In a drain the batch does not wait for more records.
         script.expect("send")
         let second = script.batch()
         script.send(second)
@@ -433,7 +435,7 @@ extension CommandBatch {
         script.expect("drained", "wait")
     }
 
-    @Test func `a drain does not end while the target is away, but for its time`() {
+    @Test func `does not end a drain while the target is away, until its time is over`() {
         let (script, _) = Script.sending()
         script.lose()
         script.expect("report targetLost", "connect after 0")
@@ -444,7 +446,7 @@ extension CommandBatch {
         script.expect("wait")
     }
 
-    @Test func `a drain at a global command that was reported has nothing more to apply`() {
+    @Test func `has nothing more to apply in a drain at a reported global command`() {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
@@ -455,7 +457,7 @@ extension CommandBatch {
         #expect(!script.hasMore(isEmpty: false))
     }
 
-    @Test func `quiet means nothing on its way, and nothing sent or decoded until the release`() {
+    @Test func `is quiet when nothing is in flight, and sends and decodes nothing until the release`() {
         let (script, batch) = Script.sending()
         script.quiesce()
         script.expect("wait")
@@ -468,7 +470,7 @@ extension CommandBatch {
         script.expect("decode")
     }
 
-    @Test func `a flow with a batch in doubt is not quiet before its fate is known`() {
+    @Test func `is not quiet before the fate of a batch in doubt is known`() {
         let (script, batch) = Script.sending()
         let before = script.confirmed
         script.lose()
@@ -483,7 +485,7 @@ extension CommandBatch {
         script.expect("report targetFound", "becameQuiet", "wait")
     }
 
-    @Test func `a flow that ends is quiet and drained`() {
+    @Test func `is quiet and drained when it fails`() {
         let (script, _) = Script.sending()
         script.quiesce()
         script.drain()
@@ -539,7 +541,7 @@ extension CommandBatch {
         }
     }
 
-    @Test func `lets go of whoever waits when it is closed, in whatever state it was`() {
+    @Test func `releases whoever waits for it when it is closed, in whatever state it was`() {
         for (name, script) in Self.open where name != "failed" {
             script.quiesce()
             script.drain()

@@ -6,7 +6,7 @@ import Testing
 @Suite struct `The pace of full syncs` {
     private let start = ContinuousClock.now
 
-    @Test func `the first waits for nothing, and one that lasted neither`() {
+    @Test func `does not delay the first full sync, nor one after a session that lasted`() {
         var pacing = FullSyncPacing()
         #expect(pacing.wait(at: start) == nil)
         pacing.sessionEnded(wasFullSync: true, stableTime: .seconds(61), at: start)
@@ -14,7 +14,7 @@ import Testing
         #expect(pacing.failures == 0)
     }
 
-    @Test func `those that do not last are further and further apart, up to five minutes`() throws {
+    @Test func `delays full syncs that do not last more and more, up to five minutes`() throws {
         var pacing = FullSyncPacing()
         var longest = Duration.zero
         for failures in 1...20 {
@@ -29,7 +29,7 @@ import Testing
         #expect(longest >= .seconds(150))
     }
 
-    @Test func `a continued session counts for nothing, unless it lasted`() {
+    @Test func `ignores a continued session unless it lasted`() {
         var pacing = FullSyncPacing()
         pacing.sessionEnded(wasFullSync: true, stableTime: nil, at: start)
         pacing.sessionEnded(wasFullSync: false, stableTime: .seconds(1), at: start)
@@ -42,7 +42,7 @@ import Testing
     }
 }
 
-@Suite struct `Why a full sync is needed` {
+@Suite struct `The reason for a full sync` {
     private func reason(
         _ fields: [String: String], hasFollowed: Bool = false, resumeBlocker: FullSyncReason? = nil
     ) -> FullSyncReason? {
@@ -53,17 +53,17 @@ import Testing
 
     private let complete = ["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9", "databases": "0"]
 
-    @Test func `a task's first is told without a reason`() {
+    @Test func `is absent for a task's first one`() {
         #expect(reason([:]) == nil)
     }
 
-    @Test func `a checkpoint that is gone is told as such`() {
+    @Test func `says that the checkpoint is gone`() {
         #expect(reason([:], hasFollowed: true) == .checkpointGone)
-        // What flows that go on writing put into a target that somebody has emptied.
+        // The fields that writing flows store in a target that was emptied.
         #expect(reason(["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9"]) == .checkpointGone)
     }
 
-    @Test func `the checkpoint tells what is wrong with it`() {
+    @Test func `is derived from what the checkpoint contains`() {
         #expect(reason(complete) == .bufferTooShort)
         #expect(reason(complete, resumeBlocker: .mixedFlowModes) == .mixedFlowModes)
         #expect(reason(["databases": "0"], resumeBlocker: .recordsLost) == .recordsLost)
@@ -79,7 +79,7 @@ import Testing
         #expect(reason(["stopped": "by policy"]) == .stoppedByPolicy)
     }
 
-    @Test func `databases that somebody has emptied are named`() {
+    @Test func `names databases that were emptied`() {
         let emptied = FullSyncReason.databasesEmptied([5, 3])
         #expect(reason(complete, resumeBlocker: emptied) == emptied)
         #expect("\(emptied)".hasPrefix("database 3, 5 of the target was emptied"))
@@ -88,15 +88,15 @@ import Testing
     }
 }
 
-@Suite struct `What the task's record tells of databases` {
-    @Test func `those that an unfinished first sync has begun to fill are the task's where nothing stood before`() {
+@Suite struct `The databases in the task's record` {
+    @Test func `belong to the task if an unfinished first sync found them empty`() {
         let databases = FilledDatabases(.init(fields: ["filling": "0:0,5:17"]))
         #expect(databases.filling == [0: 0, 5: 17])
         #expect(databases.hasOwn && !databases.areNoted)
         #expect(TaskRecord(["filling": TaskRecord.text(databases.filling)]).filling == databases.filling)
     }
 
-    @Test func `those with a mark are told until a full sync begins, or the mark is lost`() {
+    @Test func `are listed as marked until they are emptied or their mark is lost`() {
         var databases = FilledDatabases(.init(fields: ["databases": "0,3,5", "marked:3": "1", "marked:5": "1"]))
         #expect(databases.marked == [3, 5])
         #expect(databases.fields.map(\.field) == ["databases", "marked:3", "marked:5"])
@@ -108,16 +108,16 @@ import Testing
         #expect(databases.fields.map(\.field) == ["databases", "marked:3"])
     }
 
-    @Test func `what cannot be read may be keys of others`() {
+    @Test func `do not belong to the task if the record cannot be read`() {
         #expect(!FilledDatabases(.init(fields: ["filling": "0:x"])).hasOwn)
         #expect(!FilledDatabases(.init(fields: [:])).hasOwn)
     }
 
-    @Test func `keys of others are not removed at the end of the first full sync`() {
+    @Test func `do not belong to the task if they held foreign keys before the first full sync`() {
         var databases = FilledDatabases(.init(fields: ["filling": "0:0,5:17"]))
         databases.markNoted([0, 3, 5])
         #expect(databases.own == [0, 3])
-        // Once noted as filled a database is the task's: that is what the next full sync goes by.
+        // A database recorded as filled belongs to the task, which is what the next full sync relies on.
         #expect(FilledDatabases(.init(fields: ["databases": "0,5", "filling": "5:17"])).own == [0, 5])
     }
 }

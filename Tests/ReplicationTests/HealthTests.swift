@@ -4,8 +4,8 @@ import Testing
 
 @testable import Replication
 
-@Suite struct `Whether a queue gets its turn` {
-    @Test func `a queue that is blocked is told at each look, one that answers again is not`() throws {
+@Suite struct `The watch over hanging queues` {
+    @Test func `counts the missed polls of a blocked queue until it answers again`() throws {
         let queue = DispatchQueue(label: "test")
         let probe = QueueProbe("it", queue: queue)
         for _ in 0..<3 {
@@ -20,7 +20,7 @@ import Testing
         #expect(probe.poll() == 0)
     }
 
-    @Test func `what hangs is told once, and once that it is over`() {
+    @Test func `reports a hang once, and its end once`() {
         var report = HangReport()
         #expect(report.update([]) == [])
         #expect(report.update(["b", "a"]) == [.hangs("a"), .hangs("b")])

@@ -9,7 +9,7 @@ import Testing
 @testable import Replication
 
 @Suite struct `The dead-letter file` {
-    @Test func `names each key once a kind, and no rate limiter`() throws {
+    @Test func `lists each key once per kind, and no rate limiters`() throws {
         let scene = EncoderScene()
         for number in 1...50 {
             try scene.journal("CL.THROTTLE gate:\(number) 1 2 3")
@@ -43,7 +43,7 @@ import Testing
         ("/nowhere/file", "write /nowhere/file: No such file or directory"),
         ("/dev/full", "write /dev/full: No space left on device"),
     ])
-    func `tells once, and rightly, why it cannot be written`(_ path: String, _ reason: String) {
+    func `causes one error with the right reason if it cannot be written`(_ path: String, _ reason: String) {
         let handler = Lines()
         let log = IncidentLog(logger: Logger(label: "test") { _ in handler }, path: path)
         for key in ["a", "b", "c"] { log.record(incident(key)) }
@@ -52,7 +52,7 @@ import Testing
     }
 
     @Test(.enabled(if: SmallFileSystem.isPossible, "mounting takes root"))
-    func `tells again of a disk that is full again`() throws {
+    func `causes another error if the disk is full again`() throws {
         let folder = try TemporaryFolder("letters")
         let disk = try SmallFileSystem(at: folder.file("small"), bytes: 64 << 10)
         let handler = Lines()
@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test(.enabled(if: SmallFileSystem.isPossible, "mounting takes root"))
-    func `holds whole lines only, also behind a full disk`() throws {
+    func `holds whole lines only, even after a full disk`() throws {
         let folder = try TemporaryFolder("letters")
         let disk = try SmallFileSystem(at: folder.file("small"), bytes: 8 << 10)
         let path = "\(disk.path)/letters"

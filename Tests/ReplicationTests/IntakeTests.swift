@@ -107,7 +107,7 @@ private final class Harness {
 @Suite struct `The intake` {
     private static let mebibyte = 1 << 20
 
-    @Test func `what the consumer keeps up with stays in memory`() throws {
+    @Test func `keeps bytes in memory while the consumer keeps up`() throws {
         let harness = try Harness(memory: 4 * Self.mebibyte, disk: 64 * Self.mebibyte)
         for _ in 0..<200 {
             #expect(try harness.put(100_000))
@@ -119,7 +119,7 @@ private final class Harness {
         #expect(harness.budget.usedDiskBytes == 0)
     }
 
-    @Test func `bytes come out in order through memory, disk and memory again`() throws {
+    @Test func `returns bytes in order through memory, disk and memory again`() throws {
         let harness = try Harness(memory: 2 * Self.mebibyte, disk: 64 * Self.mebibyte)
         for _ in 0..<3 {
             #expect(try harness.put(20 * Self.mebibyte))
@@ -135,9 +135,9 @@ private final class Harness {
         }
     }
 
-    /// The producer is the thread of this test, and nothing frees memory: it would wait for ever if it waited.
+    /// The producer is this test's thread, and nothing frees memory: if the intake waited, the test would hang.
     @Test(arguments: [1, 32, 64])
-    func `a disk that stands still makes nobody wait: memory takes what comes, and then no more`(memory: Int) throws {
+    func `never waits for a hanging disk: it fills memory, and then takes no more`(memory: Int) throws {
         let spooler = DispatchQueue(label: "a disk that stands still")
         spooler.suspend()
         let harness = try Harness(memory: memory * Self.mebibyte, disk: 256 * Self.mebibyte, spooler: spooler)
@@ -159,7 +159,7 @@ private final class Harness {
         #expect(harness.seen.position == harness.written.position)
     }
 
-    @Test func `the disk is written before memory is spent`() throws {
+    @Test func `writes to disk before memory is full`() throws {
         let harness = try Harness(memory: 8 * Self.mebibyte, disk: 64 * Self.mebibyte)
         #expect(try harness.put(5 * Self.mebibyte, isAtDiskPace: false))
         let intake = harness.intake
@@ -168,7 +168,7 @@ private final class Harness {
         #expect(harness.seen.position == harness.written.position)
     }
 
-    @Test func `the disk's space is given back segment by segment as it is read, and all of it at the end`() throws {
+    @Test func `frees disk space segment by segment as it is read, and all of it at the end`() throws {
         let harness = try Harness(memory: Self.mebibyte, disk: 64 * Self.mebibyte)
         #expect(try harness.put(20 * Self.mebibyte))
         let (intake, budget) = (harness.intake, harness.budget)
@@ -185,7 +185,7 @@ private final class Harness {
         #expect(budget.usedMemoryBytes <= Self.mebibyte)
     }
 
-    @Test func `a budget is given back when its intake is let go of`() throws {
+    @Test func `returns its budget when it is released`() throws {
         var harness: Harness? = try Harness(memory: Self.mebibyte, disk: 64 * Self.mebibyte)
         #expect(try harness?.put(10 * Self.mebibyte) == true)
         let budget = try #require(harness?.budget)
@@ -194,7 +194,7 @@ private final class Harness {
         try wait(until: "the budget is free") { budget.usedDiskBytes == 0 && budget.usedMemoryBytes == 0 }
     }
 
-    @Test func `when both budgets are spent it says what to raise, and what it holds still comes out`() throws {
+    @Test func `names the setting to raise when both budgets are spent, and still returns its bytes`() throws {
         let harness = try Harness(memory: Self.mebibyte, disk: 4 * Self.mebibyte)
         #expect(try !harness.put(40 * Self.mebibyte))
         #expect("\(harness.intake.failure as Any)".contains("spool.diskBytes is spent"))
@@ -203,7 +203,7 @@ private final class Harness {
         #expect(harness.seen.position == harness.written.position)
     }
 
-    @Test func `without a disk the memory's limit is the limit`() throws {
+    @Test func `without a disk is limited by memory`() throws {
         let budget = SpoolBudget(memoryBytes: Self.mebibyte, diskBytes: 0)
         let intake = Intake(budget: budget, spoolDirectory: "/nowhere", clock: { 0 })
         var taken = 0
@@ -215,7 +215,7 @@ private final class Harness {
         #expect("\(intake.failure as Any)".contains("spool.memoryBytes is spent"))
     }
 
-    @Test func `a disk that fails costs nothing that was received`() throws {
+    @Test func `loses nothing received if the disk fails`() throws {
         let folder = try TemporaryFolder("intake")
         let harness = try Harness(memory: Self.mebibyte, disk: 64 * Self.mebibyte, folder: folder)
         folder.remove()
@@ -224,13 +224,13 @@ private final class Harness {
         #expect(harness.intake.failure?.remedy == "free space, or set spool.dir to a folder of another disk")
         try harness.take()
         #expect(harness.seen.position == harness.written.position)
-        // Room again: it takes again.
+        // With room again it accepts bytes again.
         #expect(try harness.put(100_000))
         try harness.take()
         #expect(harness.seen.position == harness.written.position)
     }
 
-    @Test func `nothing has a name on the disk, so nothing is left behind by a crash`() throws {
+    @Test func `has no named files on disk, so that a crash leaves nothing behind`() throws {
         let harness = try Harness(memory: Self.mebibyte, disk: 64 * Self.mebibyte)
         #expect(try harness.put(10 * Self.mebibyte))
         let intake = harness.intake
@@ -238,7 +238,7 @@ private final class Harness {
         #expect(try FileManager.default.contentsOfDirectory(atPath: harness.folder.path) == [])
     }
 
-    @Test func `the oldest arrival is told wherever the bytes wait`() throws {
+    @Test func `reports the oldest arrival wherever the bytes wait`() throws {
         let folder = try TemporaryFolder("intake")
         let now = Lock64(1000)
         let budget = SpoolBudget(memoryBytes: Self.mebibyte, diskBytes: 64 * Self.mebibyte)
@@ -265,7 +265,7 @@ private final class Harness {
 
 /// A producer and a consumer on threads of their own, as in life. Run it with `make tsan` too.
 @Suite struct `The intake between two threads` {
-    @Test(arguments: [1 << 20, 3 << 20, 64 << 20]) func `no byte is lost and no wake-up`(memory: Int) throws {
+    @Test(arguments: [1 << 20, 3 << 20, 64 << 20]) func `loses no byte and no wake-up`(memory: Int) throws {
         let seed = UInt64.random(in: 0 ... .max)
         print("seed \(seed)")
         let folder = try TemporaryFolder("intake")
@@ -312,7 +312,7 @@ private final class Harness {
         #expect(intake.queuedBytes == 0)
     }
 
-    @Test func `a consumer that sleeps between single bytes is woken for each`() throws {
+    @Test func `wakes a consumer that sleeps between single bytes`() throws {
         let intake = Intake(budget: SpoolBudget(memoryBytes: 1 << 20, diskBytes: 0), spoolDirectory: nil, clock: { 0 })
         let woken = DispatchSemaphore(value: 0)
         intake.setDataHandler { woken.signal() }

@@ -18,7 +18,7 @@ import Wire
         #expect(loss.update(figures("b", evicted: 4, expired: 1)) == .init(evicted: 4, expired: 1), "another process")
     }
 
-    @Test func `are not the owner's record, which ends while the target hangs, whoever notices it first`() {
+    @Test func `do not include an expired owner record, whichever side notices it first`() {
         var late = ExpiredKeys(lapses: 0)
         #expect(late.update(expired: 3, lapses: 0) == 0)
         #expect(late.update(expired: 0, lapses: 1) == 2)
@@ -29,7 +29,7 @@ import Wire
         #expect(early.update(expired: 0, lapses: 5) == 0)
     }
 
-    @Test func `are expected unless there is room without end or the policy is noeviction`() {
+    @Test func `are expected unless memory is unlimited or the policy is noeviction`() {
         func mayEvict(_ limit: Int, _ policy: String) -> Bool {
             TargetFigures(ServerInfo("# Memory\r\nmaxmemory:\(limit)\r\nmaxmemory_policy:\(policy)\r\n")).mayEvict
         }
@@ -39,7 +39,7 @@ import Wire
         #expect(!mayEvict(1 << 20, "noeviction"))
     }
 
-    @Test func `are seen beside the number of all keys`() {
+    @Test func `are read together with the number of all keys`() {
         let info = "# Keyspace\r\ndb0:keys=5,expires=1,avg_ttl=0\r\ndb12:keys=7,expires=0,avg_ttl=0\r\n"
         #expect(TargetFigures(ServerInfo(info)).keys == 12)
     }

@@ -34,7 +34,7 @@ import Wire
         ownership.isCopy(Array(key.utf8).span.bytes)
     }
 
-    @Test func `a key of another flow is a copy, once enough keys have proven what is hashed`() {
+    @Test func `a key of another flow is a copy once enough keys have shown what is hashed`() {
         let own = Self.keys("k", of: 1) { $0 }
         let foreign = Self.keys("k", of: 2) { $0 }
         #expect(!foreign.contains { isCopy($0, ownership(ownKeys: Array(own.prefix(9)))) })
@@ -44,7 +44,7 @@ import Wire
         #expect(!own.contains { isCopy($0, proven) })
     }
 
-    @Test func `a master that hashes tags is understood`() {
+    @Test func `a master that hashes only tags is recognized`() {
         let own = Self.keys("x{", of: 1, by: Self.tag)
         let proven = ownership(ownKeys: own)
         #expect(!own.contains { isCopy($0, proven) })
@@ -53,14 +53,14 @@ import Wire
         #expect(isCopy(Self.keys("x{}", of: 0) { $0 }[0], proven), "an empty tag is none")
     }
 
-    @Test func `where keys are spread by something else nothing is called a copy`() {
+    @Test func `no key is called a copy if keys are distributed in another way`() {
         let mixed = (0..<60).map { "k\($0)" }
         let lost = ownership(ownKeys: mixed)
         #expect(!lost.needsEvidence)
         #expect(!mixed.contains { isCopy($0, lost) })
     }
 
-    @Test func `a single key that does not fit ends it, however late`() {
+    @Test func `a single key that does not fit ends the detection of copies, however late`() {
         var ownership = ownership(ownKeys: Self.keys("k", of: 1) { $0 })
         let foreign = Self.keys("user:", of: 2) { $0 }
         #expect(isCopy(foreign[0], ownership))
@@ -102,7 +102,7 @@ import Wire
 
     private func scene() -> EncoderScene { EncoderScene(context: { $0.session.flowCount = 4 }) }
 
-    @Test func `in the snapshot they are left out, and counted`() throws {
+    @Test func `are left out of the snapshot, and counted`() throws {
         let scene = scene()
         for key in own.prefix(20) { scene.string(key) }
         scene.string(own[20], value: Self.merged)
@@ -114,7 +114,7 @@ import Wire
         #expect(scene.letters == [], "no data of the source's")
     }
 
-    @Test func `in the journal they are left out, and count as records`() throws {
+    @Test func `are left out of the journal, and count as records`() throws {
         let scene = scene()
         scene.becomeStable()
         for key in own.prefix(20) { try scene.journal("INCR \(key)", inSnapshot: false) }
@@ -131,7 +131,7 @@ import Wire
         #expect(scene.encoder.nextLSN == 25)
     }
 
-    @Test func `the first copy of a key has the key read at the source, by the flow that owns it`() throws {
+    @Test func `cause the key to be read at the source once, by the flow that owns it`() throws {
         let queue = RefreshQueue(path: nil, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
         let scene = EncoderScene(
             context: {
@@ -148,7 +148,7 @@ import Wire
         #expect(scene.incidents.totals == ["stray-copy": 2])
     }
 
-    @Test func `once a key does not fit, removals of other keys are applied`() throws {
+    @Test func `are no longer suspected once a key does not fit, so that removals are applied`() throws {
         let scene = scene()
         scene.becomeStable()
         for key in own.prefix(20) { try scene.journal("INCR \(key)", inSnapshot: false) }
@@ -158,7 +158,7 @@ import Wire
         #expect(scene.incidents.totals == [:])
     }
 
-    @Test func `in a snapshot that begins with one it waits until it is known`() throws {
+    @Test func `are held back at the start of a snapshot until they can be recognized`() throws {
         let scene = scene()
         scene.string(copied, value: Self.merged)
         scene.string(own[0], value: Self.merged)
@@ -173,14 +173,14 @@ import Wire
         #expect(scene.incidents.totals == ["stray-copy": 1])
     }
 
-    @Test func `nothing that waits is lost when the snapshot ends`() throws {
+    @Test func `are written if they are still held back when the snapshot ends`() throws {
         let scene = scene()
         for key in own.prefix(5) { scene.string(key, value: Self.merged) }
         scene.encoder.snapshotCompleted()
         #expect(try scene.lines().count { $0.hasPrefix("SET") } == 5)
     }
 
-    @Test func `in the journal, before it is known what the master hashes, they are written`() throws {
+    @Test func `are written from the journal before it is known what the master hashes`() throws {
         let scene = scene()
         scene.becomeStable()
         try scene.journal([Array("SET".utf8), Array(copied.utf8), Self.merged], inSnapshot: false)

@@ -24,7 +24,7 @@ struct KeySetTests {
     }
 
     @Test(
-        "are not stored when the set cannot grow, and those before are still found",
+        "are not stored if the set cannot grow, and earlier ones are still found",
         .enabled(if: SmallFileSystem.isPossible, "mounting takes root"))
     func fullDisk() throws {
         let folder = try TemporaryFolder("keys")
@@ -46,7 +46,7 @@ struct KeySetTests {
         #expect(!set.contains(fingerprint("key:19999")))
     }
 
-    @Test("need no file system that knows files without a name")
+    @Test("need no file system with unnamed files")
     func namedFile() throws {
         let folder = try TemporaryFolder("keys")
         let descriptor = try UnnamedFile.openNamed(in: folder.path, purpose: "the test")

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Replication
 
-@Suite struct `The age of what is not applied` {
+@Suite struct `The age of unapplied data` {
     private let start = ContinuousClock.now
 
     private func expect(
@@ -19,7 +19,7 @@ import Testing
         #expect(oldest == time, sourceLocation: location)
     }
 
-    @Test func `it is that of the oldest byte, and nothing is left when all is applied`() {
+    @Test func `is that of the oldest byte, and absent when all is applied`() {
         var log = ArrivalLog()
         expect(&log, 0, nil)
         log.received(upTo: 10, at: start)
@@ -32,7 +32,7 @@ import Testing
         expect(&log, 20, start + .seconds(5))
     }
 
-    @Test func `marks are few however long the lag, and an age is never told too small`() throws {
+    @Test func `takes few marks however long the lag, and is never too small`() throws {
         var log = ArrivalLog()
         let arrivals = (0..<100_000).map { start + .milliseconds(50 * $0) }
         for (index, time) in arrivals.enumerated() { log.received(upTo: UInt64(index + 1), at: time) }
@@ -47,7 +47,7 @@ import Testing
         #expect(log.span == ArrivalLog.shortestSpan)
     }
 
-    @Test func `of records that nobody has decoded yet the number is told by what they weigh`() {
+    @Test func `comes with an estimate of undecoded records from their size`() {
         var flow = ReplicationStatus.Flow(FlowID(0))
         (flow.queuedBytes, flow.decodedLSN, flow.appliedLSN) = (15_300_000, LSN(7), LSN(7))
         #expect(flow.isLagEstimated)
@@ -58,7 +58,7 @@ import Testing
         #expect(flow.lagRecords == 1)
     }
 
-    @Test func `only nothing is 0.0 seconds`() {
+    @Test func `is rounded up, so that only zero reads 0.0 seconds`() {
         #expect(Duration.zero.tenths == "0.0")
         #expect(Duration.microseconds(1).tenths == "0.1")
         #expect(Duration.milliseconds(100).tenths == "0.1")
@@ -67,7 +67,7 @@ import Testing
 }
 
 @Suite struct `The alarm of a high lag` {
-    @Test func `it is told once, and once more when the lag is below half of the limit`() {
+    @Test func `is raised once, and cleared once when the lag is below half of the limit`() {
         var alarm = LagAlarm(limit: .seconds(30))
         let seconds = [0, 30, 31, 40, 31, 29, 40, 16, 14, 0, 29, 31, 0]
         #expect(
@@ -76,7 +76,7 @@ import Testing
             ])
     }
 
-    @Test func `without a limit nothing is told`() {
+    @Test func `is never raised without a limit`() {
         var alarm = LagAlarm(limit: nil)
         #expect(alarm.update(.seconds(1 << 20)) == nil)
     }
@@ -150,13 +150,14 @@ import Testing
         JournalEntry("SET key:\(number) " + String(repeating: "x", count: bytes)).encoded
     }
 
-    @Test func `received, decoded and applied grow apart while the target stands still, and meet again`() async throws {
+    @Test func `of received, decoded and applied data diverge while the target is paused, and meet again`() async throws
+    {
         let scene = try await Scene()
         for number in 0..<50 { scene.put(Self.record(number)) }
         try scene.expectNoLag(next: 150)
 
         scene.redis.pause()
-        // The first is in flight and the rest is decoded: not applied, both of them.
+        // The first record is in flight and the rest is decoded: none of them is applied.
         scene.put(Self.record(50))
         try wait(until: "it is decoded") { scene.status.decodedLSN == LSN(151) }
         for number in 51..<60 { scene.put(Self.record(number)) }
@@ -202,30 +203,30 @@ import Testing
             }
             return scene.status.lagBytes == 0
         }
-        // One that keeps its queue for all of the backlog answers once or twice; how often this thread asks is the machine's.
+        // An applier that blocks its queue for the whole backlog would answer once or twice only.
         #expect(answers > 4, "\(answers)")
         try scene.expectNoLag(next: 20_100)
     }
 
-    @Test func `half a record is received and not applied`() async throws {
+    @Test func `count half a record as received, not as applied`() async throws {
         let scene = try await Scene()
         let record = Self.record(1)
         scene.put(Array(record.prefix(9)))
         try wait(until: "it grows old") { scene.status.lag > .milliseconds(200) }
-        // SELECT, which stands before it, has been decoded and has no commands of its own.
+        // The SELECT before the record has been decoded and has no commands of its own.
         #expect((1..<9).contains(scene.status.lagBytes))
         #expect(scene.status.receivedBytes == 9)
         scene.put(Array(record.dropFirst(9)))
         try scene.expectNoLag(next: 101)
     }
 
-    @Test func `a record without commands is applied too`() async throws {
+    @Test func `count a record without commands as applied`() async throws {
         let scene = try await Scene()
         scene.put(JournalEntry.ping.encoded)
         try scene.expectNoLag(next: 101)
     }
 
-    @Test func `a silent target is told once, and once that it is back`() async throws {
+    @Test func `include a silent target, whose silence and return are each reported once`() async throws {
         let scene = try await Scene(silenceLimit: .milliseconds(300))
         let probe = scene.applier.probe
         func look() throws {

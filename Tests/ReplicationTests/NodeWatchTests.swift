@@ -4,7 +4,7 @@ import Testing
 
 @testable import Replication
 
-@Suite struct `Nodes that lack what was confirmed` {
+@Suite struct `The watch for cluster nodes that lost confirmed writes` {
     private static let a = Endpoint(host: "a", port: 1)
     private static let b = Endpoint(host: "b", port: 1)
 
@@ -46,7 +46,7 @@ import Testing
         }
     }
 
-    @Test func `a node with the last mark, or a later one, is complete; one with an older one is not`() {
+    @Test func `a node with the last mark or a later one is complete, and one with an older mark is not`() {
         var watch = watched()
         #expect(watch.expectedSlots == [KeySlot(0), KeySlot(100)])
         #expect(watch.check(mark(1), in: KeySlot(0), of: topology(Self.a, Self.b)) == .complete)
@@ -58,7 +58,7 @@ import Testing
         #expect(watch.check(nil, in: KeySlot(7), of: topology(Self.a, Self.b)) == .complete)
     }
 
-    @Test func `a mark that is written for the first time replaces none, and any later one does`() {
+    @Test func `the first mark of a node replaces none, and any later one does`() {
         var watch = NodeWatch()
         let topology = topology(Self.a, Self.b)
         #expect(watch.replacedSlot(at: Self.a) == nil)
@@ -71,13 +71,13 @@ import Testing
         #expect(watch.replacedSlot(at: Self.b) == nil)
         watch.confirmed(at: Self.a, in: topology)
         #expect(watch.replacedSlot(at: Self.a) == nil, "nothing is on its way")
-        // So it is for the next process, which has found the mark.
+        // The same holds for the next process, which has found the mark.
         var next = NodeWatch(text: watch.text)
         next.sent(mark(1, epoch: 2).stamp, to: Self.a, in: KeySlot(0), of: topology)
         #expect(next.replacedSlot(at: Self.a) == KeySlot(0))
     }
 
-    @Test func `what is expected is read as it is stored`() {
+    @Test func `expected marks are read as they are stored`() {
         let watch = watched()
         #expect(NodeWatch(text: watch.text).text == watch.text)
         #expect(NodeWatch(text: watch.text).lastEpoch == 1)
@@ -92,7 +92,7 @@ import Testing
 
     @Test
     func
-        `a master whose mark has gone with its slot gets another, and the one that came is dropped when the node's own is younger`()
+        `a master whose marked slot has moved away gets a new mark, and a newer mark replaces a received one`()
     {
         var watch = watched()
         let moved = topology(Self.a, Self.b, moved: true)
@@ -105,26 +105,26 @@ import Testing
         watch.sent(mark(4).stamp, to: Self.b, in: KeySlot(100), of: moved)
         watch.confirmed(at: Self.b, in: moved)
         #expect(watch.expectedSlots == [KeySlot(50), KeySlot(100)])
-        // It is there still, and removed with the others in the end, by another process perhaps.
+        // The old mark is still there, and is removed with the others in the end, perhaps by another process.
         #expect(watch.markedSlots == [KeySlot(0)] + watch.expectedSlots.filter { $0 != KeySlot(0) })
         #expect(NodeWatch(text: watch.text).markedSlots == watch.markedSlots)
         #expect(NodeWatch(text: watch.text).text == watch.text)
     }
 
-    @Test func `slots that came to a master shortly before a replica took its place may have lost their keys`() {
+    @Test func `slots that moved to a master shortly before its replica was promoted may have lost their keys`() {
         let watch = watched()
         let promoted = Endpoint(host: "c", port: 1)
-        // The same slots: all that was written there is there.
+        // The promoted node has the same slots: everything written there is there.
         #expect(watch.check(mark(2), in: KeySlot(100), of: topology(Self.a, promoted)) == .complete)
         #expect(watch.check(mark(2), in: KeySlot(100), of: topology(Self.a, promoted, moved: true)) == .doubtful)
-        // No failover, or none of this node.
+        // There is no failover, or none of this node.
         #expect(watch.check(mark(2), in: KeySlot(100), of: topology(Self.a, Self.b, moved: true)) == .complete)
         #expect(watch.check(mark(1), in: KeySlot(0), of: topology(Self.a, Self.b, moved: true)) == .complete)
         // Its mark has gone to another node, and then it was replaced.
         #expect(watch.check(mark(1), in: KeySlot(0), of: topology(promoted, Self.b, moved: true)) == .doubtful)
     }
 
-    @Test func `nor is an older mark of the node enough for slots that have come since`() {
+    @Test func `an older mark of a node is not enough for slots that have moved to it since`() {
         var watch = watched()
         let moved = topology(Self.a, Self.b, moved: true)
         let promoted = topology(Self.a, Endpoint(host: "c", port: 1), moved: true)
@@ -145,7 +145,7 @@ import Testing
         #expect(watch.check(mark(4), in: KeySlot(101), of: promoted) == .older(mark(4)))
     }
 
-    @Test func `a mark of before a full sync says nothing of what that has brought`() {
+    @Test func `a mark from before a full sync does not cover the data of the full sync`() {
         var watch = NodeWatch()
         watch.fullSyncBegins(at: mark(0, epoch: 2).stamp)
         let topology = topology(Self.a, Self.b)
@@ -157,7 +157,7 @@ import Testing
     }
 
     @Test(arguments: [true, false])
-    func `a node that has been through more than the checkpoint knows is ahead`(isFullSync: Bool) {
+    func `a node that has seen a full sync or flush unknown to the checkpoint is ahead`(isFullSync: Bool) {
         func happens(at stamp: FlowStamp, to watch: inout NodeWatch) {
             if isFullSync { watch.fullSyncBegins(at: stamp) } else { watch.slotMarksGo(at: stamp) }
         }
@@ -180,7 +180,7 @@ import Testing
         #expect(after.check(found, in: KeySlot(0), of: topology) == .complete)
     }
 
-    @Test func `after a removal every master has a mark, and one from before it is more than an old one`() {
+    @Test func `after a removal every master has a mark, and an older mark means that the removal was lost`() {
         var watch = watched()
         let topology = topology(Self.a, Self.b)
         let masters = topology.shards.map { MarkedMaster(shard: $0, slot: KeySlot($0.slots[0].lowerBound + 7)) }
@@ -191,7 +191,7 @@ import Testing
         #expect(watch.check(mark(5), in: KeySlot(7), of: topology) == .complete)
         #expect(watch.check(mark(4), in: KeySlot(7), of: topology) == .unremoved(mark(4)))
         #expect(watch.check(nil, in: KeySlot(7), of: topology) == .older(nil))
-        // What was written after it can be done again.
+        // What was written after the removal can be repeated.
         watch.sent(mark(8).stamp, to: Self.a, in: KeySlot(7), of: topology)
         watch.confirmed(at: Self.a, in: topology)
         #expect(watch.check(mark(6), in: KeySlot(7), of: topology) == .older(mark(6)))
@@ -202,10 +202,10 @@ import Testing
         #expect(read.lastEpoch == 1)
     }
 
-    @Test func `a slot on its way takes no mark, another one of the node does`() {
+    @Test func `a migrating slot takes no mark, and another slot of the node is used`() {
         var watch = watched()
         let topology = topology(Self.a, Self.b)
-        // Several marks were on their way.
+        // Several marks are in flight.
         for number in 3..<5 { watch.sent(mark(UInt64(number)).stamp, to: Self.a, in: KeySlot(0), of: topology) }
         for _ in 0..<2 { #expect(watch.refused(at: Self.a, slotIsOpen: true, in: topology) == true) }
         #expect(watch.slot(at: Self.a, in: topology) == KeySlot(99))
@@ -218,13 +218,13 @@ import Testing
         watch.sent(mark(6).stamp, to: Self.a, in: KeySlot(99), of: topology)
         #expect(watch.refused(at: Self.a, slotIsOpen: true, in: topology) == true)
         #expect(watch.slot(at: Self.a, in: topology) == KeySlot(98))
-        // For another reason it is tried again where it was.
+        // A mark refused for another reason is tried again in the same slot.
         watch.sent(mark(7).stamp, to: Self.b, in: KeySlot(100), of: topology)
         #expect(watch.refused(at: Self.b, slotIsOpen: false, in: topology) == true)
         #expect(watch.slot(at: Self.b, in: topology) == KeySlot(100))
     }
 
-    @Test func `where all slots are on their way they are tried anew`() {
+    @Test func `slots are tried again if all of them are migrating`() {
         var watch = NodeWatch()
         let topology = ClusterTopology([.init(master: .init(id: "a", endpoint: Self.a), slots: [7...8])])
         for (slot, isAnother) in [(7, true), (8, false), (7, true)] {
@@ -234,7 +234,7 @@ import Testing
         }
     }
 
-    @Test func `a mark that was not confirmed counts for nothing`() {
+    @Test func `an unconfirmed mark is ignored`() {
         var watch = watched()
         watch.sent(mark(9).stamp, to: Self.a, in: KeySlot(0), of: topology(Self.a, Self.b))
         watch.lost(Self.a)

@@ -10,7 +10,7 @@ import Testing
 
     private func taken(from parts: inout PartQueue) -> [Int] { parts.takeReady() }
 
-    @Test func `are sent once, those with a pause after it`() {
+    @Test func `are sent once, delayed ones after their delay`() {
         var parts = PartQueue(0..<2)
         parts.add(7, after: .milliseconds(20), at: now)
         parts.becomeDue(at: now + .milliseconds(10))
@@ -21,7 +21,7 @@ import Testing
         #expect(taken(from: &parts) == [3, 7])
     }
 
-    @Test func `go where an ASK has sent them once`() {
+    @Test func `go once to the node that an ASK has named`() {
         var parts = PartQueue(0..<2)
         parts.ask(1, at: first)
         #expect((parts.askedNode(of: 0), parts.askedNode(of: 1)) == (nil, first))
@@ -29,7 +29,7 @@ import Testing
         #expect(wasAsked == [false, true, false])
     }
 
-    @Test func `go to the slot's master when the node that was named cannot be reached`() {
+    @Test func `go to the slot's master if the node that an ASK has named is unreachable`() {
         var parts = PartQueue(0..<2)
         parts.ask(0, at: first)
         parts.ask(1, at: second)
@@ -37,7 +37,7 @@ import Testing
         #expect((parts.askedNode(of: 0), parts.askedNode(of: 1)) == (nil, second))
     }
 
-    @Test func `are sent again at once when their connection is lost, each once`() {
+    @Test func `are resent at once, each once, when their connection is lost`() {
         var parts = PartQueue(0..<3)
         parts.ask(2, at: first)
         parts.add(4, after: .seconds(1), at: now)

@@ -12,7 +12,7 @@ import Testing
         #expect(!ProcessIdentity.hasEnded(own.text))
     }
 
-    @Test func `has ended when its pid is another process's by now, or nobody's`() {
+    @Test func `has ended if its pid belongs to another process or to none`() {
         var other = own
         other.start = "1"
         #expect(ProcessIdentity.hasEnded(other.text))
@@ -21,7 +21,7 @@ import Testing
         #expect(ProcessIdentity.hasEnded(other.text))
     }
 
-    @Test func `may run for all we know when it is another machine's, or its machine is not known`() {
+    @Test func `is assumed to run if it is on another machine or an unknown one`() {
         var other = own
         (other.machine, other.pid) = ("1-2", .max)
         #expect(!ProcessIdentity.hasEnded(other.text))

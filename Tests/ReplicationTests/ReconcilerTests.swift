@@ -6,8 +6,8 @@ import Testing
 @testable import Redis
 @testable import Replication
 
-/// The answer to a removal does not come: it may lie in the target's socket, and run behind what a flow writes next.
-@Suite struct `A removal whose fate is not known` {
+/// The answer to a removal does not come: it may be in the target's socket, and run after what a flow writes next.
+@Suite struct `A removal whose outcome is unknown` {
     /// What happens, in order.
     private actor Story {
         private(set) var events: [String] = []
@@ -17,7 +17,7 @@ import Testing
     private struct Flow: ReconciledFlow {
         let story: Story
         var hasEnded = false
-        /// Does not come to rest before it is called off.
+        /// Does not become quiet before it is cancelled.
         var waits = false
 
         func notBrought(_ keys: [[UInt8]], database: UInt32) -> [[UInt8]] { keys }
@@ -28,7 +28,7 @@ import Testing
         func release() async { await story.add("release") }
     }
 
-    /// Does not answer a removal, and can be connected to again after so many attempts.
+    /// Does not answer a removal, and can be reconnected after `failures` failed attempts.
     private actor Target: ReconciledTarget {
         private let story: Story
         private let waits: Bool
@@ -66,14 +66,14 @@ import Testing
             reserved: ReservedKeys(checkpoint: "df2redis:checkpoint:x"))
     }
 
-    @Test func `holds the flows until it is`() async {
+    @Test func `holds the flows until the outcome is known`() async {
         let story = Story()
         let reconciler = reconciler(Flow(story: story), Target(story, waits: false, failures: 2))
         await #expect(throws: TargetError.self) { try await reconciler.run(databases: [0]) }
         #expect(await story.events == ["hold", "unlink 1", "away", "away", "known", "release"])
     }
 
-    @Test func `does so also when the removal is called off`() async throws {
+    @Test func `holds the flows even if the removal is cancelled`() async throws {
         let story = Story()
         let reconciler = reconciler(Flow(story: story), Target(story, waits: true, failures: 1))
         let removal = Task { try await reconciler.run(databases: [0]) }
@@ -83,7 +83,7 @@ import Testing
         #expect(await story.events == ["hold", "unlink 1", "away", "known", "release"])
     }
 
-    @Test func `is not sent any more when it is called off before`() async throws {
+    @Test func `is not sent if it is cancelled before the flows are quiet`() async throws {
         let story = Story()
         let reconciler = reconciler(Flow(story: story, waits: true), Target(story, waits: false, failures: .max))
         let removal = Task { try await reconciler.run(databases: [0]) }
@@ -109,7 +109,7 @@ import Testing
         try await wait(until: "it is held") { await story.events == ["held"] }
     }
 
-    @Test func `is of no interest when no flow will write any more`() async {
+    @Test func `is not waited for if no flow will write any more`() async {
         let story = Story()
         let reconciler = reconciler(
             Flow(story: story, hasEnded: true), Target(story, waits: false, failures: .max))
@@ -124,7 +124,7 @@ import Testing
             (1, 1000, true), (9, 1000, true), (10, 1000, false), (1, 12_004, true), (120, 12_004, false),
             (1, 999, false),
         ])
-    func `removes nothing where it has hardly any keys`(_ keys: Int, _ before: Int, _ stops: Bool) {
+    func `removes nothing if it has brought hardly any keys`(_ keys: Int, _ before: Int, _ stops: Bool) {
         #expect(RemovalBrake.stops(bringing: keys, over: before) == stops)
     }
 }
@@ -134,19 +134,19 @@ import Testing
 
     private let positions = ["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9"]
 
-    @Test func `is noted by itself, and outlives the positions`() {
+    @Test func `is stored by itself, and outlives the positions`() {
         #expect(source(["databases": "0", "source": "abc", "stopped": "by policy"]) == "abc")
         let next = ["flow:0": "snapshot def SYNC1 4", "reconcile": "pending", "source": "abc"]
         #expect(source(next) == "abc", "the next one's full sync has not removed its keys yet")
     }
 
-    @Test func `is that of the positions where an earlier version has noted nothing else`() {
+    @Test func `is that of the positions if an earlier version has stored nothing else`() {
         #expect(source(positions) == "abc")
         #expect(source(positions.merging(["reconcile": "pending"]) { $1 }) == nil)
         #expect(source(["databases": "0"]) == nil)
     }
 
-    @Test func `is compared with the next one's`() {
+    @Test func `is compared with the source of the next full sync`() {
         #expect(FilledFrom("abc", next: "abc") == nil)
         #expect(FilledFrom("abc", next: "def") == .another)
         #expect(FilledFrom(nil, next: "def") == .unknown)
@@ -154,7 +154,7 @@ import Testing
 }
 
 @Suite struct `Other tasks of a target` {
-    @Test func `fill it as soon as they have a database`() {
+    @Test func `count as filling it as soon as they have a database`() {
         let tasks = OtherTasks(databases: ["failed": [], "prod": [0, 3]])
         #expect(tasks.filling == OtherTasks(databases: ["prod": [0, 3]]))
         #expect(tasks.filling.description == "prod (databases 0, 3)")

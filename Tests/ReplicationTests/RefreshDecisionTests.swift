@@ -7,9 +7,9 @@ import Wire
 
 @testable import Replication
 
-/// Of each way in which a key can come to differ: whether it is read at the source. A new one without a decision does not
+/// For each way in which a key can come to differ: whether it is read at the source. A new one without a decision does not
 /// compile.
-@Suite struct `What asks for a key to be read at the source` {
+@Suite struct `A request to read a key at the source` {
     private let queue: RefreshQueue
     private let scene: EncoderScene
 
@@ -38,27 +38,31 @@ import Wire
 
     private static func isRead(_ unsupported: Unsupported) -> Bool {
         switch unsupported {
-        // What it has made may be of a type that the target knows.
+        // The result may be of a type that the target knows.
         case .unknownCommand, .payload, .scripting: true
-        // The target has nothing to put it into.
+        // The target has no type for it.
         case .json, .bloom, .countMinSketch, .topK, .cuckoo, .fieldExpiry, .memberExpiry, .database: false
         // No data, or none that may be there.
         case .searchIndex, .throttle, .reservedKey: false
         }
     }
 
-    @Test(arguments: Divergence.allCases) func `a divergence`(_ divergence: Divergence) {
+    @Test(arguments: Divergence.allCases) func `is made for the kinds of divergence that need it`(
+        _ divergence: Divergence
+    ) {
         scene.encoder.reports.report(divergence, subject: "COMMAND", key: Array("k".utf8).span.bytes, database: 3)
         #expect(asked == (Self.isRead(divergence) ? ["3 k"] : []))
     }
 
-    @Test(arguments: Unsupported.allCases) func `what the target cannot have`(_ unsupported: Unsupported) {
+    @Test(arguments: Unsupported.allCases) func `is made for the kinds of unsupported data that need it`(
+        _ unsupported: Unsupported
+    ) {
         scene.encoder.reports.report(unsupported, subject: "COMMAND", key: Array("k".utf8).span.bytes, database: 3)
         #expect(asked == (Self.isRead(unsupported) ? ["3 k"] : []))
     }
 
-    /// With scripts the target says which (`ElementExpiry`).
-    @Test func `a hash in which a field may have ended, where the target has TTLs of fields and no scripts`() throws {
+    /// With scripts the target itself reports such hashes (`ElementExpiry`).
+    @Test func `is made for a hash whose field may have expired, if the target has field TTLs and no scripts`() throws {
         var profile = TargetProfile(flavor: .redis, version: .init(7, 4), hasFieldExpiry: true)
         profile.hasScripts = false
         func scene(isContinued: Bool) -> EncoderScene {
@@ -91,7 +95,7 @@ import Wire
         #expect(fresh.letters == [] && resumed.letters == [])
     }
 
-    @Test func `a MOVE during a full sync, at both of its places`() throws {
+    @Test func `is made for both keys of a MOVE during a full sync`() throws {
         try scene.journal("MOVE k 5")
         #expect(asked == ["0 k", "5 k"])
     }
@@ -123,7 +127,7 @@ import Wire
             ("SMOVE a b m", ["0 a", "0 b"], "a"),
             ("SUNIONSTORE d a b", ["0 d"], "d"), ("BITOP AND d a b", ["0 d"], "d"), ("SORT a STORE b", ["0 b"], "b"),
         ] as [(String, Set<String>, String)])
-    func `a command over several slots, where values cannot be copied between them`(
+    func `is made for a command over several slots if values cannot be copied between them`(
         _ line: String, _ keys: Set<String>, _ reported: String
     ) throws {
         let scene = sceneWithoutCopies(refreshes: queue)
@@ -134,7 +138,7 @@ import Wire
         #expect(scene.failure == nil && scene.encoder.nextLSN == 2)
     }
 
-    @Test func `no command that values need not be copied for, and none where no key is read`() throws {
+    @Test func `is not made for a command that copies no values, nor if no key can be read`() throws {
         let scene = sceneWithoutCopies(refreshes: queue)
         for line in ["RENAME {t}a {t}b", "MSET a 1 b 2", "DEL a b", "SUNIONSTORE {t}d {t}a"] {
             try scene.journal(line, inSnapshot: false)
@@ -147,7 +151,7 @@ import Wire
         #expect(blind.letters == [])
     }
 
-    @Test func `a key that a MOVE brings from a database that is left out, which is not missing for long`() throws {
+    @Test func `is made for a key that a MOVE brings from a database that is left out`() throws {
         let scene = EncoderScene(
             policy: { $0.skippedDatabases = [3] }, context: { $0.refreshes = queue })
         try scene.journal("MOVE k 0", database: 3)
@@ -155,7 +159,7 @@ import Wire
         #expect(scene.letters == ["database-number \"k\""])
     }
 
-    @Test func `a STORE, during a full sync and after it`() throws {
+    @Test func `is made for the destination of a STORE, during a full sync and after it`() throws {
         try scene.journal("SORT from STORE to")
         scene.encoder.snapshotCompleted()
         try scene.journal("SORT from STORE to:2 DESC")
@@ -167,7 +171,7 @@ import Wire
         ("RENAME tmp to", "0 to"), ("RENAMENX tmp to", "0 to"), ("MOVE tmp 5", "5 tmp"), ("SORT tmp STORE to", "0 to"),
         ("GEORADIUS tmp 1 2 3 km STORE to", "0 to"),
     ])
-    func `a key that gets the value of one that waits`(_ line: String, _ destination: String) throws {
+    func `is made for a key that gets the value of a waiting one`(_ line: String, _ destination: String) throws {
         try scene.journal(line)
         #expect(asked.subtracting(["0 tmp", "0 to", "5 tmp"]) == [])
         queue.fullSyncBegins()
@@ -180,14 +184,14 @@ import Wire
         #expect(asked == [destination])
     }
 
-    @Test func `the last of several names that a key that waits gets`() throws {
+    @Test func `is made for every name that a waiting key gets`() throws {
         scene.becomeStable()
         scene.encoder.reports.refresh(Array("a".utf8).span.bytes, database: 0)
         for line in ["RENAME a b", "RENAME b c", "MOVE c 2"] { try scene.journal(line, inSnapshot: false) }
         #expect(asked == ["0 a", "0 b", "0 c", "2 c"])
     }
 
-    /// What asks for a key when `command` of the batch is refused.
+    /// The keys that are requested when the target refuses `command` of the batch.
     private func asked(whenRefused command: String, of batch: CommandBatch) throws -> Set<String> {
         let index = try #require(batch.wireLines().firstIndex(of: command))
         let classifier = ReplyClassifier(scene.context, scene.encoder.reports, nil)
@@ -197,7 +201,7 @@ import Wire
         return asked
     }
 
-    @Test func `the names that a key gets before the target's answer comes`() throws {
+    @Test func `is made for all names that a refused key gets before the target's reply`() throws {
         scene.becomeStable()
         for line in [
             "RENAME n before", "INCRBY n +5", "RENAME n m", "SET a 1", "SET b 1", "LTRIM a 0 -0", "RENAMENX m o",
@@ -211,7 +215,7 @@ import Wire
         #expect(asked == [])
         #expect(try asked(whenRefused: "INCRBY n +5", of: first) == ["0 n", "0 m", "0 o", "2 o"])
         #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first) == ["0 a", "0 c"])
-        // Taken apart, or without others that are refused.
+        // Also if the batch is taken apart into single commands.
         #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first.inSingleCommands()) == ["0 a", "0 c"])
         scene.encoder.reports.confirmed(first.progress)
         #expect(try asked(whenRefused: "INCRBY n +5", of: first) == ["0 n"], "they are confirmed")
@@ -221,7 +225,7 @@ import Wire
         #expect(try asked(whenRefused: "LTRIM a 0 -0", of: first) == ["0 a"])
     }
 
-    @Test func `the names that a key gets during a full sync before the target's answer comes`() throws {
+    @Test func `is made for all names that a refused key gets in a full sync before the target's reply`() throws {
         for line in ["INCRBY n +5", "RENAME n m"] { try scene.journal(line) }
         let batch = scene.encoder.endBatch(flowBytes: 1)
         #expect(try asked(whenRefused: "INCRBY n +5", of: batch) == ["0 n", "0 m"])
@@ -247,7 +251,7 @@ import Wire
             command: "SUNIONSTORE to a b", kind: .error("WRONGTYPE Operation against a key"),
             keys: ["0 to", "0 a", "0 b"]),
         Reply(command: "XCLAIM k g c 0 1-1", kind: .empty, keys: ["0 k"]),
-        // A value of ours that is gone: the key that was to get it.
+        // A value that we had built is gone: the key that was to get it is read.
         Reply(command: "RENAME df2redis:value:test:whole k", kind: .error("ERR no such key"), keys: ["0 k"]),
         Reply(
             command: "RENAME {06S}df2redis:value:test:whole k", kind: .error("ERR no such key"), isRepeated: true,
@@ -296,7 +300,7 @@ import Wire
     }
 
     @Test(arguments: 0..<expected.count)
-    func `a refusal that says nothing of the target stops nothing, and is named`(_ index: Int) {
+    func `is made, and the task goes on, after a refusal that is not the target's fault`(_ index: Int) {
         let (command, error, kind, keys) = Self.expected[index]
         let scene = EncoderScene(policy: { _ in }, context: { $0.refreshes = queue })
         #expect(scene.context.policy.onError == .stop)
@@ -305,7 +309,7 @@ import Wire
         #expect(scene.letters == ["\(kind) \"k\""])
     }
 
-    @Test func `others stop the task, and so does a number that cannot be read at the source`() {
+    @Test func `is not made for other refusals, or if no key can be read: the task stops`() {
         let scene = EncoderScene(policy: { _ in }, context: { $0.refreshes = queue })
         #expect(stop(for: ["LPUSH", "k", "v"], Self.wrongType, in: scene)?.code == .policy)
         #expect(stop(for: ["EVAL", "a script", "1", "k"], Self.wrongType, in: scene)?.code == .policy)
@@ -346,7 +350,7 @@ import Wire
             ),
             (["INCR", "k"], "NOPERM this user has no permissions to run the 'incr' command", "+incr", []),
         ] as [([String], String, String, Set<String>)])
-    func `a missing right ends the task under any policy, and what the rest of its transaction has passed is read`(
+    func `is made for keys of a transaction cut short by a missing right, which ends the task`(
         _ command: [String], _ error: String, _ rule: String, _ keys: Set<String>
     ) throws {
         let stopped = try #require(stop(for: command, error, in: scene))
@@ -354,11 +358,11 @@ import Wire
         #expect(stopped.message.contains(": add \(rule) to the user (\(error))"), "\(stopped)")
         #expect(asked == keys)
         #expect(scene.letters == [])
-        // This queue is gone with the process.
+        // The queue ends with the process, so that a full sync has to follow.
         #expect((stopped.resumeBlocker == .noPosition) == !keys.isEmpty)
     }
 
-    @Test func `a refusal at a key that waits to be read stops nothing, and it is read once more`() {
+    @Test func `is kept after a refusal at its key, and the task goes on`() {
         let scene = EncoderScene(policy: { _ in }, context: { $0.refreshes = queue })
         scene.encoder.reports.refresh(Array("k".utf8).span.bytes, database: 0)
         #expect(stop(for: ["LSET", "k", "0", "x"], "ERR no such key", in: scene) == nil)
@@ -368,7 +372,9 @@ import Wire
         #expect(asked == ["0 k"])
     }
 
-    @Test(arguments: 0..<replies.count) func `a reply of the target`(_ index: Int) throws {
+    @Test(arguments: 0..<replies.count) func `is made for the replies of the target that show a difference`(
+        _ index: Int
+    ) throws {
         let reply = Self.replies[index]
         let batch = CommandBatch()
         batch.append(reply.command.split(separator: " ").map { Array($0.utf8) })

@@ -6,7 +6,7 @@ import Wire
 
 @testable import Replication
 
-/// A shard of a source whose journal says too little, its stream, a target that follows it, and questions for values in
+/// A shard of a source with incomplete journal records, its stream, a target that follows it, and reads of values in
 /// between: everything happens in a random order, one step at a time.
 private struct RefreshModel {
     private struct Question {
@@ -144,7 +144,7 @@ private struct RefreshModel {
         }
     }
 
-    /// - Returns: whether both sides are equal once nothing is on its way.
+    /// - Returns: whether both sides are equal once no record and no read is pending.
     mutating func isEqualAtRest() -> Bool {
         while hasRecord { applyRecord() }
         for _ in 0..<10_000 where schedule.count > 0 || !questions.isEmpty {
@@ -169,7 +169,7 @@ private struct RefreshModel {
         return unequal
     }
 
-    @Test func `make both sides equal, whatever comes between`() {
+    @Test func `make both sides equal, whatever the order of events`() {
         #expect(unequal(.exact) == 0)
         var model = RefreshModel(seed: 1, rule: .exact)
         model.run(steps: 10_000)
@@ -177,14 +177,14 @@ private struct RefreshModel {
         #expect(model.refreshed > 100, "the model refreshes at all")
     }
 
-    @Test func `would be wrong if the two positions were taken for each other`() {
+    @Test func `would be wrong if the positions before and after the read were swapped`() {
         let rule = RefreshRule { reading, touch, next in
             RefreshRule.exact.verdict(.init(before: reading.after, after: reading.before), touch, next)
         }
         #expect(unequal(rule) > 0)
     }
 
-    @Test func `would be wrong if records in between did not count`() {
+    @Test func `would be wrong if records in between were ignored`() {
         #expect(unequal(RefreshRule { RefreshRule.exact.verdict($0, nil, $2) }) > 0)
     }
 

@@ -65,7 +65,7 @@ import Testing
         return names(queue.take(atMost: 99)).sorted()
     }
 
-    @Test func `gives what the target has lost again, and nothing that it still has`() {
+    @Test func `returns keys again that the target has lost, and none that it still has`() {
         let queue = rememberingQueue()
         refresh(["a"], queue, at: (5, 1))
         refresh(["b"], queue, at: (5, 2))
@@ -80,7 +80,7 @@ import Testing
         #expect(log.messages.count == 2)
     }
 
-    @Test func `gives what the target has lost while no process ran`() throws {
+    @Test func `returns keys that the target has lost while no process ran`() throws {
         var first: RefreshQueue? = rememberingQueue()
         if let first {
             refresh(["a", "b"], first, at: (5, 1))
@@ -97,7 +97,7 @@ import Testing
         #expect(lost(rememberingQueue(), at: (1, 0)) == ["a", "b", "c"])
     }
 
-    @Test func `says when the target has lost more than is remembered`() {
+    @Test func `logs if the target has lost more than the history holds`() {
         let queue = rememberingQueue(mostHistoryBytes: 200)
         for number in 1...40 {
             refresh(["key:\(number)"], queue, at: (5, UInt64(number)))
@@ -111,7 +111,7 @@ import Testing
         #expect(log.contains("more than is remembered"))
     }
 
-    @Test func `says so of the flow that has lost more than is remembered, and of no other`() {
+    @Test func `logs a loss beyond the history only for the flow concerned`() {
         var queue = rememberingQueue(mostHistoryBytes: 400)
         func resume(_ marks: (UInt64, UInt64)...) -> Bool {
             let before = log.messages.count
@@ -127,7 +127,7 @@ import Testing
         queue = rememberingQueue(mostHistoryBytes: 400)
         #expect(!resume((5, 40), (7, 40), (3, 1)))
         #expect(!resume((5, 40), (7, 39), (3, 1)))
-        // The oldest that is left is another flow's; or none is left.
+        // The oldest remaining entry is another flow's, or there is none.
         #expect(resume((5, 40), (7, 0), (3, 1)))
         #expect(!resume((5, 40), (7, 0), (3, 1)), "it has been said")
         #expect(resume((5, 40), (7, 0), (3, 0)))
@@ -139,7 +139,7 @@ import Testing
         #expect(!resume((1, 0), (1, 0), (1, 0)))
     }
 
-    @Test func `goes by the first one that is left of each flow where an earlier version has dropped some`() throws {
+    @Test func `uses the first remaining entry of each flow if an earlier version has dropped some`() throws {
         var queue: RefreshQueue? = rememberingQueue()
         if let queue {
             refresh(["a"], queue, flow: 0, at: (5, 9))
@@ -159,7 +159,7 @@ import Testing
     }
 
     @Test(arguments: [false, true])
-    func `says what it is that is older, the target's data or the position in a file`(_ isOfFile: Bool) {
+    func `logs whether the target's data or the position in a file is older`(_ isOfFile: Bool) {
         let queue = rememberingQueue(mostHistoryBytes: 200)
         for number in 1...40 {
             refresh(["key:\(number)"], queue, at: (UInt64(number), 0))
@@ -175,7 +175,7 @@ import Testing
         #expect(log.contains("since the position in the file there were more") == isOfFile)
     }
 
-    @Test func `gives nothing again after a full sync`() {
+    @Test func `returns no lost keys after a full sync`() {
         let queue = rememberingQueue()
         refresh(["a"], queue, at: (5, 1))
         queue.fullSyncBegins()
@@ -184,7 +184,7 @@ import Testing
 
     // MARK: Order
 
-    @Test func `gives each key once, first come, first served`() {
+    @Test func `returns each key once, in order of arrival`() {
         let queue = queue(path: nil)
         for name in ["a", "b", "a", "c"] { queue.ask(request(name)) }
         #expect(names(queue.take(atMost: 2)) == ["a", "b"])
@@ -194,7 +194,7 @@ import Testing
         #expect(queue.figures.waiting == 3)
     }
 
-    @Test func `gives a key again that has come again while it was read`() {
+    @Test func `returns a key again if it was added again while it was read`() {
         let queue = queue(path: nil)
         queue.ask(request("a"))
         #expect(names(queue.take(atMost: 1)) == ["a"])
@@ -208,7 +208,7 @@ import Testing
         #expect(queue.figures.refreshed == 2)
     }
 
-    @Test func `lets a key that keeps changing wait longer and longer`() {
+    @Test func `delays a key that keeps changing longer and longer`() {
         var schedule = RefreshSchedule()
         let key = request("a").key
         _ = schedule.add(request("a"), at: nil, now: 0)
@@ -221,7 +221,7 @@ import Testing
         #expect(waits.last == RefreshSchedule.longestWait)
     }
 
-    @Test func `lets no key wait where nothing is written any more`() {
+    @Test func `delays no key once nothing is written any more`() {
         var schedule = RefreshSchedule()
         for name in ["changing", "done"] { _ = schedule.add(request(name), at: nil, now: 0) }
         var now = Int64(0)
@@ -238,7 +238,7 @@ import Testing
         #expect(Set(schedule.take(atMost: 2, now: now).map(\.key)) == [request("changing").key, request("done").key])
     }
 
-    @Test func `lets a key that each record makes differ wait before it is read again`() {
+    @Test func `delays the next read of a key that each record makes differ`() {
         var schedule = RefreshSchedule()
         var (now, readings) = (Int64(0), 0)
         for _ in 0..<10_000 {
@@ -254,7 +254,7 @@ import Testing
         #expect(readings > 3)
     }
 
-    @Test func `keeps on the disk what memory does not hold, and loses nothing by a restart`() {
+    @Test func `keeps on disk what exceeds memory, and loses nothing in a restart`() {
         var first: RefreshQueue? = queue(path: path, mostInMemory: 10)
         for number in 0..<1000 { first?.ask(request("key:\(number)", flow: number % 4)) }
         for number in 0..<1000 { first?.ask(request("key:\(number)")) }
@@ -264,7 +264,7 @@ import Testing
         for request in taken.prefix(3) { first?.finish(request.key, .written) }
         time.pass(5000)
         _ = first?.take(atMost: 0)
-        // As after SIGKILL: nobody has said goodbye.
+        // As after SIGKILL: the queue is not closed.
         first = nil
 
         let second = queue(path: path, mostInMemory: 10)
@@ -292,7 +292,7 @@ import Testing
         queue.transfer(request(name).key, to: request(destination).key, flow: FlowID(3))
     }
 
-    @Test func `has the key too that gets the value of one that waits, on the disk and after a restart as well`() {
+    @Test func `adds a key that gets the value of a waiting one, even on disk and after a restart`() {
         var first: RefreshQueue? = queue(path: path, mostInMemory: 2)
         for name in ["a", "b", "c", "d"] { first?.ask(request(name, flow: 3)) }
         if let first {
@@ -320,7 +320,7 @@ import Testing
         #expect(second.figures.waiting == 0, "it is done")
     }
 
-    @Test func `has hardly a key too many, however many are on the disk, and after a restart as well`() {
+    @Test func `adds hardly any key needlessly, however many are on disk, even after a restart`() {
         let count = 5000
         var queue = queue(path: path, mostInMemory: 10, mostFingerprints: 100)
         for number in 0..<count { queue.ask(request("key:\(number)")) }
@@ -349,7 +349,7 @@ import Testing
         #expect(queue.figures.waiting == 0, "it drains")
     }
 
-    @Test func `reads a key again that comes again while others are on the disk`() {
+    @Test func `counts a key that is added again while others are on disk`() {
         let queue = queue(path: path, mostInMemory: 1)
         for name in ["a", "b", "c", "d"] { queue.ask(request(name)) }
         for name in ["a", "b"] {
@@ -360,7 +360,7 @@ import Testing
         #expect(queue.figures.waiting == 3)
     }
 
-    @Test func `reads a file that a crash has cut short up to there`() throws {
+    @Test func `reads a truncated file up to the truncation`() throws {
         let queue = queue(path: path, mostInMemory: 2)
         for number in 0..<10 { queue.ask(request("key:\(number)")) }
         let bytes = try Data(contentsOf: URL(filePath: path))
@@ -375,7 +375,7 @@ import Testing
         }
     }
 
-    @Test func `finds all again at the next start, also keys that are longer than a block of its file`() {
+    @Test func `finds all keys at the next start, even those longer than a block of its file`() {
         let queue = queue(path: path, mostInMemory: 2)
         var sizes = (0..<3000).map { $0 % 700 + 5 }
         for (place, size) in [(10, 300_000), (11, 1), (2000, 1 << 20), (2999, 600_000)] { sizes[place] = size }
@@ -396,7 +396,7 @@ import Testing
         #expect(found == sizes)
     }
 
-    @Test func `takes no more than its file may have`() {
+    @Test func `takes no more keys than its file may hold`() {
         let queue = queue(path: path, mostInMemory: 5, mostFileBytes: 200)
         for number in 0..<100 { queue.ask(request("key:\(number)")) }
         #expect(queue.figures.waiting < 20)
@@ -411,7 +411,7 @@ import Testing
         #expect(self.queue(path: path).figures.waiting == 0)
     }
 
-    @Test func `makes its file shorter by what is done`() throws {
+    @Test func `compacts its file by the finished entries`() throws {
         let file = try RefreshFile(path: path)
         let key = [UInt8](repeating: 7, count: 1 << 20)
         for number in 0..<40 {
@@ -434,7 +434,7 @@ import Testing
 
     // MARK: What an operator has asked for
 
-    @Test func `says of a mark how many keys before it wait, on the disk too`() {
+    @Test func `counts the waiting keys before a mark, on disk too`() {
         let queue = queue(path: path, mostInMemory: 3)
         for number in 0..<3 { queue.ask(request("stream \(number)")) }
         for number in 0..<5 { queue.ask(request("asked \(number)")) }
@@ -452,7 +452,7 @@ import Testing
         #expect(queue.outstanding(before: .max).waiting == 4)
     }
 
-    @Test func `does not wait for a key that changes whenever it is read`() {
+    @Test func `stops waiting for a key that changes whenever it is read`() {
         let queue = queue(path: nil)
         queue.ask(request("hot"))
         let mark = queue.mark
@@ -465,7 +465,7 @@ import Testing
         #expect(queue.outstanding(before: mark) == (0, 1))
     }
 
-    @Test func `is read faster until all is done that was asked for before`() {
+    @Test func `is read faster until all keys requested before are done`() {
         let queue = queue(path: nil)
         queue.ask(request("a"))
         #expect(queue.rate(50) == 50)
@@ -478,7 +478,7 @@ import Testing
         #expect(queue.rate(50) == 50)
     }
 
-    @Test func `gives urgent keys first and alone, without a pause, and as often as they come`() {
+    @Test func `returns urgent keys first and alone, without delay, and each time they are added`() {
         let queue = queue(path: path, mostInMemory: 2)
         for name in ["a", "b", "c", "d"] { queue.ask(request(name)) }
         func urgent(_ name: String) -> RefreshRequest {
@@ -496,7 +496,7 @@ import Testing
         #expect(names(queue.take(atMost: 1, urgent: 16)) == ["b"])
         queue.retry(urgent("b").key, wasStale: true)
         #expect(names(queue.take(atMost: 1, urgent: 16)) == ["b"])
-        // A record that comes meanwhile is no reason to hurry.
+        // A request from a record in the meantime is not urgent.
         queue.ask(request("b"))
         queue.finish(urgent("b").key, .written)
         #expect(queue.urgentCount == 0)

@@ -4,11 +4,11 @@ import Wire
 
 @testable import Replication
 
-/// A value that the target cannot hold has taken the place of one that it holds.
-@Suite struct `A value without an equal` {
+/// At the source it has taken the place of a value that the target holds.
+@Suite struct `A value that the target cannot hold` {
     private static let json: [UInt8] = [2, 0x7B, 0x7D]
 
-    @Test func `takes the old value of its key with it`() throws {
+    @Test func `removes the older value of its key`() throws {
         let scene = EncoderScene()
         scene.entry(.json, "j", body: Self.json)
         try scene.journal("JSON.SET doc $ {}")
@@ -20,7 +20,7 @@ import Wire
         #expect(scene.letters == ["json \"j\"", "json \"doc\"", "bloom-filter \"filter\"", "restore-payload \"copy\""])
     }
 
-    @Test func `leaves it where the policy is to stop, or where conflict.policy guards it`() throws {
+    @Test func `leaves the older value under onUnsupported stop or a conflict policy`() throws {
         let stopping = EncoderScene(policy: { $0.onUnsupported = .stop })
         stopping.entry(.json, "j", body: Self.json)
         #expect(try stopping.lines() == ["SELECT 0"])
@@ -34,7 +34,7 @@ import Wire
         #expect(try skipping.lines() == ["SELECT 0", "UNLINK j"], "behind the full sync the keys are the task's")
     }
 
-    @Test func `a record that changes no value, or that nobody knows, removes nothing`() throws {
+    @Test func `is not assumed for a record that changes no value or is unknown`() throws {
         let scene = EncoderScene(policy: { ($0.onUnsupported, $0.elementExpiry) = (.skip, .unsupported) })
         for line in ["FT.CREATE index", "CL.THROTTLE gate 1 2 3", "NEWCOMMAND k", "HEXPIRE h 5 FIELDS 1 f"] {
             try scene.journal(line)

@@ -32,7 +32,7 @@ import Testing
         #expect(scene.letters == ["reserved-key \"\(Self.ours)\""])
     }
 
-    @Test func `are not removed ahead of a command, and do not keep others from being known`() throws {
+    @Test func `are not removed ahead of a command, and its other keys are still recorded`() throws {
         let scene = EncoderScene(start: { $0.keyFolder = NSTemporaryDirectory() })
         try scene.journal("MSET a 1 \(Self.ours) 2")
         #expect(try scene.lines() == ["SELECT 0", "UNLINK a", "MSET a 1"])

@@ -5,8 +5,8 @@ import Wire
 
 @testable import Replication
 
-@Suite struct `What is done again and again` {
-    @Test func `is done at once at first, then after longer and longer pauses, and anew after a calm`() {
+@Suite struct `The pace of retries` {
+    @Test func `allows two attempts at once, then makes the pauses longer, and starts over after a calm`() {
         var pace = RetryPace()
         var now = ContinuousClock.now
         var pauses: [Duration] = []
@@ -27,7 +27,7 @@ import Wire
         #expect(pace.pause(at: now) == .zero)
     }
 
-    @Test func `an attempt that fails as the one before is a warning once a minute`() {
+    @Test func `comes with a warning once a minute if attempts fail for the same reason`() {
         var log = RetryLog()
         let start = ContinuousClock.now
         func isWarning(_ attempt: Int, _ text: String, after seconds: Int) -> Bool {
@@ -42,7 +42,7 @@ import Wire
         #expect(isWarning(1, "Connection refused", after: 80), "it was followed in between")
     }
 
-    @Test func `what keeps a work from being done names its slot`() {
+    @Test func `comes with the slot that obstructs the work`() {
         let slots = [KeySlot(of: "foo"), KeySlot(of: "bar")]
         let work = SlotWork.inquiry(in: slots) { _ in [Array("GET".utf8), Array("foo".utf8)] }
         #expect(work.obstacle == nil)

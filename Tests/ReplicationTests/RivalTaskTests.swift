@@ -8,7 +8,7 @@ import Wire
 
 @testable import Replication
 
-/// Tasks of other names in one target, as far as the step that makes sure that each source is followed by one of them.
+/// Tasks of different names with one target, up to the step that ensures that only one of them follows a source.
 private final class RivalScene {
     static let source = String(repeating: "a", count: 40)
 
@@ -41,7 +41,7 @@ private final class RivalScene {
         let registry: TaskRegistry
         let control: TargetControl
 
-        /// - Returns: why it may not; `nil`: it may.
+        /// - Returns: why it may not follow the source; `nil` if it may.
         func follow(
             _ source: String = RivalScene.source, filling scope: DatabaseScope = .all(except: [])
         ) async -> TargetError.Code? {
@@ -82,7 +82,7 @@ private final class RivalScene {
 
     func expectOne(_ round: Int = 0) async throws {
         let contenders = [try await begin("a", "a\(round)"), try await begin("b", "b\(round)")]
-        // At the same time, and each before the other has written anything else.
+        // Both ask at the same time, before the other one has written anything else.
         async let one = contenders[0].follow()
         async let other = contenders[1].follow()
         let ends = await [one, other]
@@ -110,7 +110,7 @@ private final class RivalScene {
         try end(next)
         let renamed = try await begin("b", "2b")
         #expect(await renamed.follow() == nil, "the task has another name now")
-        // A process that has begun anew, and is yet to look; what the one before has left means nothing.
+        // A new process that has not asked yet: what its predecessor has left does not count.
         let waiting = try await begin("b", "3b")
         let third = try await begin("c", "2c")
         #expect(await third.follow() == nil)
@@ -124,16 +124,16 @@ extension RunAlone {
 }
 
 extension RunAlone.`Two tasks of one source, in this process` {
-    @Test func `are not followed both, however close to each other they begin`() async throws {
+    @Test func `cannot both follow it, however close to each other they begin`() async throws {
         let scene = RivalScene(try RedisServer())
         for round in 0..<20 { try await scene.expectOne(round) }
     }
 
-    @Test func `are none where one has ended, was killed or has another name`() async throws {
+    @Test func `are allowed if one has ended, was killed or was renamed`() async throws {
         try await RivalScene(try RedisServer()).expectAlone()
     }
 
-    @Test func `are known by the positions where the other is of an earlier version`() async throws {
+    @Test func `are recognized by the positions if the other one is of an earlier version`() async throws {
         let scene = RivalScene(try RedisServer())
         let old = try await scene.begin("old", "1")
         try scene.command("HSET", old.checkpoint, "flow:0", "stable \(RivalScene.source) 1 7")
@@ -145,7 +145,7 @@ extension RunAlone.`Two tasks of one source, in this process` {
         for contender in [old, next] { await contender.control.close() }
     }
 
-    @Test func `are none where the other one was cut over, until that is undone`() async throws {
+    @Test func `are refused after a cut-over of the other one, until it is undone`() async throws {
         let scene = RivalScene(try RedisServer())
         let first = try await scene.begin("a", "1")
         #expect(await first.follow(filling: .only([0])) == nil)
@@ -161,7 +161,7 @@ extension RunAlone.`Two tasks of one source, in this process` {
         for contender in [first, next] { await contender.control.close() }
     }
 
-    @Test func `may each fill databases of their own, as long as no other comes to one of them`() async throws {
+    @Test func `may each fill databases of their own, as long as these do not overlap`() async throws {
         let scene = RivalScene(try RedisServer())
         let (first, second) = (try await scene.begin("a", "1"), try await scene.begin("b", "2"))
         #expect(await first.follow(filling: .only([0])) == nil)
@@ -172,7 +172,7 @@ extension RunAlone.`Two tasks of one source, in this process` {
         for contender in [first, second] { await contender.control.close() }
     }
 
-    @Test func `are two where each follows a source of its own`() async throws {
+    @Test func `do not conflict if each follows a source of its own`() async throws {
         let scene = RivalScene(try RedisServer())
         let (first, second) = (try await scene.begin("a", "1"), try await scene.begin("b", "2"))
         #expect(await first.follow() == nil)
@@ -180,13 +180,13 @@ extension RunAlone.`Two tasks of one source, in this process` {
         for contender in [first, second] { await contender.control.close() }
     }
 
-    @Test func `are found by the owner of one that was taken for dead`() async throws {
+    @Test func `are noticed by an owner that was taken for dead`() async throws {
         let scene = try SessionScene()
         let (task, rivals) = (scene.task(), RivalScene(scene.redis))
         _ = try await task.lease.claim()
         try await task.lease.claimSource(RivalScene.source, filling: .only([0]))
         let next = try await rivals.begin("other", "1")
-        // The record is renewed every few seconds: as if it had ended just before the other one looked.
+        // The record is renewed every few seconds: delete it, as if it had expired just before the other task looked.
         try await eventually("the other one is let in") {
             try rivals.command("DEL", rivals.recordKey(task.checkpointKey.name))
             return await next.follow() == nil
@@ -202,7 +202,7 @@ extension RunAlone {
 }
 
 extension RunAlone.`Two tasks of one source into a cluster, in this process` {
-    @Test func `are not followed both, and are none where one has ended`() async throws {
+    @Test func `cannot both follow it, and are allowed if one has ended`() async throws {
         let scene = RivalScene(try RedisCluster(replicas: 0))
         try await scene.expectOne()
         try await scene.expectAlone()

@@ -4,7 +4,7 @@ import Testing
 @testable import Replication
 
 /// What becomes of a task when a session ends with an error.
-@Suite struct `What sessions leave behind` {
+@Suite struct `The history of sessions` {
     private static let nothing = SessionOutcome(
         hasBegun: false, isFullSync: false, stableTime: nil, ownsImportMode: false)
     private static let followed = SessionOutcome(
@@ -12,7 +12,7 @@ import Testing
 
     private func error(_ code: ReplicationError.Code) -> ReplicationError { ReplicationError(code, "") }
 
-    @Test func `a refused position is done without once, then the source is waited for`() {
+    @Test func `drops a refused position once, then lets the task wait for the source`() {
         var history = SessionHistory()
         #expect(history.next(after: error(.source(.resumeRefused)), of: Self.nothing) == .atOnce)
         #expect(history.resumeBlocker == .mixedFlowModes)
@@ -20,7 +20,7 @@ import Testing
         #expect(history.resumeBlocker == nil)
     }
 
-    @Test func `what an opening finds missing at the target, the next session begins with`() {
+    @Test func `makes the next session begin with what the opening found missing at the target`() {
         var history = SessionHistory()
         let incomplete = ReplicationError(lackingNode: "", flow: FlowID(0), .nodeIncomplete)
         #expect(history.next(after: incomplete, of: Self.nothing) == .atOnce)
@@ -30,14 +30,14 @@ import Testing
         #expect(history.next(after: error(.targetChanged), of: Self.followed) == .retry)
     }
 
-    @Test func `a full sync that is put off waits for its turn and changes nothing`() {
+    @Test func `is unchanged by a postponed full sync, which waits for its turn`() {
         var history = SessionHistory()
         _ = history.next(after: error(.source(.resumeRefused)), of: Self.nothing)
         #expect(history.next(after: error(.postponed), of: Self.nothing) == .paced)
         #expect(history.resumeBlocker == .mixedFlowModes)
     }
 
-    @Test func `a miscounted position is not gone on from until a full sync has begun`() {
+    @Test func `blocks resuming at a miscounted position until another session has begun`() {
         var history = SessionHistory()
         #expect(history.next(after: error(.recordsLost), of: Self.followed) == .retry)
         #expect(history.next(after: error(.source(.unreachable)), of: Self.nothing) == .retry)
@@ -46,7 +46,7 @@ import Testing
         #expect(history.resumeBlocker == nil)
     }
 
-    @Test func `attempts are counted from the last session that began`() {
+    @Test func `counts attempts from the last session that began`() {
         var history = SessionHistory()
         #expect(history.beginAttempt(givingUpAfter: .seconds(60)) == 1)
         #expect(history.beginAttempt(givingUpAfter: .seconds(60)) == 2)
@@ -56,7 +56,7 @@ import Testing
         #expect(history.hasBegun && history.hasFollowed && history.ownsImportMode)
     }
 
-    @Test func `a source that was emptied in a full sync counts as emptied until one has been followed`() {
+    @Test func `marks a source emptied in a full sync as emptied until a session has followed it`() {
         var history = SessionHistory()
         let cutShort = SessionOutcome(
             hasBegun: true, isFullSync: true, stableTime: nil, ownsImportMode: false)

@@ -23,8 +23,8 @@ private actor Gate {
     }
 }
 
-@Suite struct `What a session knows of its target` {
-    @SessionActor @Test func `counts for as long as nobody has had the time to write there`() async throws {
+@Suite struct `A survey of the target's databases` {
+    @SessionActor @Test func `is used once, and only within a second`() async throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         let settings = TargetSettings(
@@ -47,7 +47,7 @@ private actor Gate {
         while !Task.isCancelled { try? await Task.sleep(for: .seconds(600)) }
     }
 
-    @SessionActor @Test func `one of a kind runs at a time`() async {
+    @SessionActor @Test func `run one of a kind at a time`() async {
         let (tasks, gate) = (SideTasks(), Gate())
         let runs = Lock(0)
         for _ in 0..<3 {
@@ -65,7 +65,7 @@ private actor Gate {
         #expect(runs.withLock { $0 } == 2)
     }
 
-    @SessionActor @Test func `the end cancels them and waits for them`() async {
+    @SessionActor @Test func `are cancelled and awaited at the end`() async {
         let tasks = SideTasks()
         let ended = Lock<[SideTasks.Job]>([])
         for job in [SideTasks.Job.ping, .reconciliation, .restoration] {
@@ -82,7 +82,7 @@ private actor Gate {
 }
 
 @Suite struct `A request to leave` {
-    @SessionActor @Test func `cancels the work, and is known to it`() async {
+    @SessionActor @Test func `cancels the running work, and counts as made`() async {
         let request = LeaveRequest()
         let isCancelled = try? await request.run {
             request.make()
@@ -106,14 +106,14 @@ private actor Gate {
             await Task.yield()
             request.make()
         }
-        // It may have come before the drain began, which is left out then.
+        // The second request may have come before the drain began, which is skipped then.
         _ = await drained
         #expect(await request.drain(for: .seconds(600)) == false)
     }
 }
 
 @Suite struct `Work with an owner` {
-    @Test func `a sleep ends when it is told to, and with its caller`() async {
+    @Test func `a sleep ends on request and when its caller is cancelled`() async {
         let sleep = InterruptibleSleep()
         let sleeper = Task { await sleep.sleep(for: .seconds(600)) }
         sleeper.cancel()
@@ -130,7 +130,7 @@ private actor Gate {
         await ending.value
     }
 
-    @Test func `shielded work is finished though its caller is cancelled, and ends with its owner`() async {
+    @Test func `shielded work completes even if its caller is cancelled, and is cancelled with its owner`() async {
         let (work, gate, isDone) = (ShieldedWork(), Gate(), Lock(false))
         let caller = Task {
             await work.run {
@@ -146,7 +146,7 @@ private actor Gate {
         await work.run { while !Task.isCancelled { await Task.yield() } }
     }
 
-    @Test func `a time limit cancels what has not ended, and waits for it`() async {
+    @Test func `a time limit cancels unfinished work and waits for its end`() async {
         let isCancelled = await within(.milliseconds(1)) {
             while !Task.isCancelled { await Task.yield() }
             return true
@@ -156,10 +156,10 @@ private actor Gate {
     }
 }
 
-@Suite struct `An error and where it came up` {
+@Suite struct `An error of a session` {
     private struct Strange: Error, CustomStringConvertible { var description: String { "strange" } }
 
-    @Test func `prints the chain, with flow and phase`() {
+    @Test func `prints its chain of causes with flow and phase`() {
         let error = ReplicationError(
             .source(.unreachable), flow: FlowID(3), "the source is lost",
             cause: SystemError("read", errno: 104, peer: "a:1"))
@@ -172,7 +172,7 @@ private actor Gate {
         #expect(placed.metadata["cause"] == "read a:1: Connection reset by peer")
     }
 
-    @Test func `a cause that says it all is said once`() {
+    @Test func `does not repeat a cause that has the same message`() {
         let error = ReplicationError(TargetError(.permission, "the target refuses the password"))
         #expect(error.message == "the target refuses the password")
         #expect(error.cause is TargetError)
@@ -180,14 +180,14 @@ private actor Gate {
         #expect(error.code == .target(.permission))
     }
 
-    @Test func `what nobody expects is a defect, and a leave none`() {
+    @Test func `is a defect if it is unexpected, but not if it is a cancellation`() {
         #expect(ReplicationError(Strange()).code == .defect)
         #expect(ReplicationError(Strange()).message == "unexpected error: strange")
         #expect(!ReplicationError(Strange()).isTransient)
         #expect(ReplicationError(CancellationError()).code == .cancelled)
     }
 
-    @Test func `a phase is named shortly for a field of the log`() {
+    @Test func `has a short name of its phase for a log field`() {
         #expect(SessionPhase.opening(.handshake).name == "opening 4")
         #expect(
             "\(SessionPhase.opening(.handshake))" == "opening the session, step 4 of 7, the handshake with the source")
@@ -195,11 +195,11 @@ private actor Gate {
 }
 
 extension RunAlone {
-    @Suite struct `What is asked of the target while the rest is applied` {}
+    @Suite struct `A poll of the target while a session catches up` {}
 }
 
-extension RunAlone.`What is asked of the target while the rest is applied` {
-    @SessionActor @Test func `a checkpoint that somebody has removed is noticed then, too`() async throws {
+extension RunAlone.`A poll of the target while a session catches up` {
+    @SessionActor @Test func `notices that the checkpoint was removed`() async throws {
         let scene = try SessionScene()
         let scope = SessionScope(scene.task(), history: SessionHistory())
         let databases = TaskDatabases(scope)
@@ -231,7 +231,7 @@ extension RunAlone.`What is asked of the target while the rest is applied` {
             health: SessionHealth(), leaveRequest: leaveRequest, flows: SessionFlows(logger: logger))
     }
 
-    @SessionActor @Test func `are made again until it answers`() async throws {
+    @SessionActor @Test func `are repeated until it answers`() async throws {
         var attempts = 0
         let answer = try await retry()() {
             attempts += 1
@@ -241,7 +241,7 @@ extension RunAlone.`What is asked of the target while the rest is applied` {
         #expect(answer == 3)
     }
 
-    @SessionActor @Test func `are made once where no other attempt helps`() async {
+    @SessionActor @Test func `are made once if another attempt cannot help`() async {
         var attempts = 0
         await #expect(throws: TargetError.self) {
             try await retry()() {
@@ -269,8 +269,8 @@ extension RunAlone.`What is asked of the target while the rest is applied` {
     }
 }
 
-@Suite struct `What hangs` {
-    @SessionActor @Test func `is a coordinator that is at one step for longer than it may be`() {
+@Suite struct `A coordinator that hangs` {
+    @SessionActor @Test func `is reported if one step takes longer than allowed`() {
         let health = SessionHealth()
         health.begin("this", atMost: .seconds(3))
         for _ in 0..<3 { #expect(health.beat(limit: 1) == []) }

@@ -54,7 +54,7 @@ extension RunAlone.`A session in this process` {
         try await scene.expectLeft()
     }
 
-    @Test func `a migration ends by itself, and leaves no position`() async throws {
+    @Test func `ends by itself in a migration, and leaves no position`() async throws {
         let scene = try SessionScene()
         let task = scene.task { $0.mode = .migrate }
         let session = await ReplicationSession(task, history: SessionHistory())
@@ -68,7 +68,7 @@ extension RunAlone.`A session in this process` {
         try await scene.expectLeft()
     }
 
-    @Test func `a full sync that is made again counts each key once`() async throws {
+    @Test func `counts each key once if the full sync is repeated`() async throws {
         let scene = try SessionScene()
         let task = scene.task { $0.mode = .migrate }
         var summary = ReplicationSummary()
@@ -83,7 +83,7 @@ extension RunAlone.`A session in this process` {
     }
 
     @Test(arguments: OpeningStep.allCases)
-    func `a leave at each step of the opening is as orderly as any other`(_ step: OpeningStep) async throws {
+    func `leaves in order at each step of the opening`(_ step: OpeningStep) async throws {
         let scene = try SessionScene()
         let task = scene.task()
         let session = await ReplicationSession(task, history: SessionHistory())
@@ -92,7 +92,7 @@ extension RunAlone.`A session in this process` {
         }
         #expect(try await session.run() == .left)
         #expect(scene.notices.details.contains(step.place))
-        // Nobody is waited for while flows are built.
+        // Building the flows waits for no peer.
         let next = step == .buildFlows ? nil : OpeningStep(rawValue: step.rawValue + 1)
         #expect(next == nil || !scene.notices.details.contains(next?.place ?? ""), "the step was cut short")
         #expect(scene.notices.phases.last == .leaving)
@@ -100,7 +100,7 @@ extension RunAlone.`A session in this process` {
         try await scene.expectLeft()
     }
 
-    @Test func `a leave in the full sync does not wait for what is of no use`() async throws {
+    @Test func `leaves in the full sync without waiting for its end`() async throws {
         let scene = try SessionScene(keys: 20_000)
         scene.master.setFaults(.cutting(.stall, afterBytes: 50_000), on: .flow(0))
         let task = scene.task()
@@ -117,7 +117,7 @@ extension RunAlone.`A session in this process` {
 }
 
 extension RunAlone {
-    /// The error of a session says in which phase it came up, at which flow, and what is underneath.
+    /// The error of a session contains its phase, its flow and its cause.
     @Suite struct `How a session fails` {}
 }
 
@@ -134,7 +134,7 @@ extension RunAlone.`How a session fails` {
         return error
     }
 
-    @Test func `a target that wants a password refuses the first step`() async throws {
+    @Test func `a target that requires a password fails the first step`() async throws {
         let scene = try SessionScene()
         _ = try scene.redis.client().command("CONFIG", "SET", "requirepass", "secret")
         let task = scene.task()
@@ -157,7 +157,7 @@ extension RunAlone.`How a session fails` {
         #expect(error.message.contains("not now"))
     }
 
-    @Test func `a source that is lost in the full sync says so, with the flow`() async throws {
+    @Test func `the loss of the source in the full sync is reported with the flow`() async throws {
         let scene = try SessionScene(keys: 20_000)
         scene.master.setFaults(.cutting(.fin, afterBytes: 50_000), on: .flow(1))
         let error = try await failure(scene, scene.task())
@@ -167,7 +167,7 @@ extension RunAlone.`How a session fails` {
     }
 
     @Test(arguments: [true, false])
-    func `a source that is lost while it is followed says so, with the cause`(_ isReset: Bool) async throws {
+    func `the loss of the source in the stable phase is reported with the cause`(_ isReset: Bool) async throws {
         let scene = try SessionScene()
         let error = try await failure(scene, scene.task()) { _ in
             try await scene.wait(until: .stable)
@@ -180,7 +180,7 @@ extension RunAlone.`How a session fails` {
         #expect(error.description.hasSuffix("(in the stable phase)"))
     }
 
-    @Test func `a target whose checkpoint is gone while it is followed ends the session`() async throws {
+    @Test func `the loss of the target's checkpoint in the stable phase ends the session`() async throws {
         let scene = try SessionScene()
         let error = try await failure(scene, scene.task()) { session in
             try await scene.wait(until: .stable)
@@ -242,7 +242,7 @@ extension RunAlone.`A replicator in this process` {
         try await scene.expectLeft()
     }
 
-    @Test func `a leave before the first session is none`() async throws {
+    @Test func `starts no session if it is asked to leave before the first one`() async throws {
         let scene = try SessionScene()
         let replicator = scene.replicator { $0.mode = .migrate }
         await replicator.leave()
@@ -250,7 +250,7 @@ extension RunAlone.`A replicator in this process` {
         #expect(scene.master.connections.isEmpty)
     }
 
-    @Test func `a source that is not there at the start is the operator's to know`() async throws {
+    @Test func `ends with an error if the source is unreachable at the start`() async throws {
         let scene = try SessionScene()
         scene.master.stop()
         let replicator = scene.replicator()

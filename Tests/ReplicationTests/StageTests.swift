@@ -43,7 +43,7 @@ import Wire
         func lines() throws -> [String] { try stages.builder.takeBatch().inSingleCommands().wireLines() }
     }
 
-    @Test func `drops what is in a database that the target lacks`() throws {
+    @Test func `drops records of a database that the target lacks`() throws {
         let scene = try Scene(context: { $0.targetDatabases = 2 })
         #expect(try scene.admit("SET k v", to: scene.stages.targetDatabase, database: 1) == .pass)
         #expect(try scene.admit("SET k v", to: scene.stages.targetDatabase, database: 2) == .drop)
@@ -51,7 +51,7 @@ import Wire
         #expect(try scene.lines() == [])
     }
 
-    @Test func `lets through what does the same in every database, and asks for what leaves such a database`() throws {
+    @Test func `passes commands that affect all databases, and reports a key moved out of a missing one`() throws {
         let scene = try Scene(context: { $0.targetDatabases = 2 })
         let stage = scene.stages.targetDatabase
         for line in ["FLUSHALL", "SCRIPT LOAD script", "DFLYCLUSTER FLUSHSLOTS 0 1"] {
@@ -63,7 +63,7 @@ import Wire
         #expect(try scene.lines() == [])
     }
 
-    @Test func `drops a MOVE or COPY to such a database, and removes what is moved`() throws {
+    @Test func `drops a MOVE or COPY to a database that the target lacks, and removes the moved key`() throws {
         let scene = try Scene(context: { $0.targetDatabases = 2 })
         #expect(try scene.admit("MOVE k 1", to: scene.stages.otherDatabase) == .pass)
         #expect(try scene.admit("MOVE k 2", to: scene.stages.otherDatabase) == .drop)
@@ -71,7 +71,7 @@ import Wire
         #expect(try scene.lines() == ["UNLINK k"])
     }
 
-    @Test func `drops what is done to reserved names, and writes the rest`() throws {
+    @Test func `drops commands on reserved names, and writes the rest of a mixed command`() throws {
         let scene = try Scene()
         #expect(try scene.admit("DEL a b", to: scene.stages.reservedNames) == .pass)
         #expect(try scene.admit("DEL a df2redis:x b", to: scene.stages.reservedNames) == .drop)
@@ -79,7 +79,7 @@ import Wire
         #expect(try scene.lines() == ["DEL a b"])
     }
 
-    @Test func `removes older values once, ahead of what would build on them`() throws {
+    @Test func `removes older values once, ahead of commands that would build on them`() throws {
         let scene = try Scene(start: { $0.keyFolder = NSTemporaryDirectory() })
         let reconcile = scene.stages.reconcile
         reconcile.markSynced(Array("b".utf8).span.bytes, database: 0)
@@ -111,7 +111,7 @@ import Wire
         #expect(seen == ["a drop", "b wait"])
     }
 
-    @Test func `lets a HyperLogLog of a snapshot wait until it is known to be no copy`() throws {
+    @Test func `holds back a HyperLogLog of a snapshot until it is known not to be a copy`() throws {
         let scene = try Scene(context: { $0.session.flowCount = 4 })
         let stage = scene.stages.ownership
         let value = Array("HYLL".utf8) + [UInt8](repeating: 0, count: 12 + 12_288)
@@ -139,7 +139,7 @@ import Wire
 
     // MARK: TTLs of members
 
-    @Test func `writes what gives members TTLs, and what other commands need of them before and after`() throws {
+    @Test func `writes commands that give members TTLs, and what other commands need before and after`() throws {
         let scene = try Scene()
         let stage = try #require(scene.stages.memberTTLs)
         #expect(try scene.admit("SADD s a", to: stage) == .pass)
@@ -178,19 +178,19 @@ import Wire
 
     // MARK: The line
 
-    @Test func `sees nothing of a record that one before it has dropped`() throws {
+    @Test func `does not see a record that an earlier stage has dropped`() throws {
         let scene = try Scene(start: { $0.keyFolder = NSTemporaryDirectory() })
         let place = RecordPlace(database: 0, isInSnapshot: true)
         let admission = try scene.withCommand("DEL df2redis:x a") {
             scene.stages.admit($0, at: place, conflicts: nil)
         }
         #expect(admission == .drop)
-        // Reconciling comes first: what is left of the command is the source's from here on.
+        // Reconciling comes first: the remaining keys of the command belong to the source from here on.
         #expect(try scene.lines() == ["SELECT 0", "UNLINK a", "DEL a"])
         #expect(scene.stages.reconcile.synced([Array("a".utf8)], database: 0).count == 1)
     }
 
-    @Test func `has MOVEs of a snapshot undone that may have moved nothing, those of members with TTLs too`() throws {
+    @Test func `undoes a MOVE in a snapshot that may have moved nothing, even with TTLs of members`() throws {
         let scene = EncoderScene()
         try scene.journal("SADDEX s 100 a")
         try scene.journal("MOVE s 3")
@@ -203,7 +203,7 @@ import Wire
         #expect(lines.dropLast(3).last?.hasSuffix(" 3 0") == true)
     }
 
-    @Test func `values in pieces are a full sync's own`() {
+    @Test func `holds values in pieces only during a full sync`() {
         let scene = EncoderScene(policy: { ($0.onUnsupported, $0.onConflict) = (.skip, .skip) })
         let head = EntryHead(database: 2, expiryMilliseconds: nil, type: .hash)
         scene.encoder.valueBegan(head, key: Array("h".utf8).span.bytes, stream: 1)
@@ -215,7 +215,7 @@ import Wire
         #expect(scene.encoder.isStable)
     }
 
-    @Test func `a continued flow has no full sync's stages`() throws {
+    @Test func `for full syncs is absent from a resumed flow`() throws {
         let scene = EncoderScene(start: {
             ($0.mode, $0.next) = (.partial, LSN(7))
             $0.conflictFolder = NSTemporaryDirectory()
@@ -229,11 +229,11 @@ import Wire
 
     // MARK: What stages share
 
-    @Test func `knows when a command ran on the source no better than its arrival says`() {
+    @Test func `limits the time at which a command ran to what its arrival proves`() {
         let position = StreamPosition(next: nil)
         position.setArrival(newest: 5_000, oldest: 4_000)
         #expect(position.window == ExecutionWindow(earliest: 4_000 - ElementExpiry.transitMilliseconds, latest: 5_000))
-        // What a source sends again may be of any time before.
+        // Records that a source sends again may be of any earlier time.
         let continued = StreamPosition(next: 7)
         continued.setArrival(newest: 5_000, oldest: 4_000)
         #expect(continued.window == ExecutionWindow(earliest: 0, latest: 5_000))

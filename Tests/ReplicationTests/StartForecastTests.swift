@@ -6,7 +6,7 @@ import Wire
 
 @testable import Replication
 
-@Suite struct `What a start will do` {
+@Suite struct `The forecast of a start` {
     private let complete = ["flow:0": "stable abc 2 7", "flow:1": "stable abc 2 9", "databases": "0", "source": "abc"]
     private let source = StartForecast.Source(
         replicationID: "abc", nextLSNs: [LSN(10), LSN(9)], keys: [0: 3], calls: nil, version: SourceVersion(1, 36, 0))
@@ -35,7 +35,7 @@ import Wire
         return (sync.reason, sync.effect)
     }
 
-    @Test func `a position of the same master is gone on from`() {
+    @Test func `is a continuation at a position of the same master`() {
         guard case .continues(let records, let otherwise) = outlook(complete) else {
             Issue.record("it is a full sync")
             return
@@ -45,7 +45,7 @@ import Wire
         #expect(otherwise.effect == .removes(from: [0]))
     }
 
-    @Test func `another source, one that has forgotten, and one that never continues make a full sync`() {
+    @Test func `is a full sync with another source, a lost backlog or a version that never continues`() {
         var other = source
         other.replicationID = "def"
         #expect(fullSync(outlook(complete, source: other))?.reason == "\(FullSyncReason.otherMaster)")
@@ -66,7 +66,7 @@ import Wire
                 == "\(FullSyncReason.roleChanged(calls: 2, before: 1))")
     }
 
-    @Test func `a checkpoint without a position is named as the session names it`() {
+    @Test func `gives the same reason as the session for a checkpoint without a position`() {
         let effect = FullSyncOutlook.Effect.removes(from: [0])
         for (fields, reason) in [
             (["databases": "0", "source": "abc"], FullSyncReason.noPosition),
@@ -82,7 +82,7 @@ import Wire
         #expect(outlook(complete.merging(["cutover": "1"]) { $1 }) == .cutOver)
     }
 
-    @Test func `the first full sync leaves others alone, unless the configuration says otherwise`() {
+    @Test func `leaves foreign keys at the first full sync, unless configured otherwise`() {
         let first = fullSync(outlook([:]))
         #expect(first?.reason == nil && first?.effect == .replaces)
         #expect(fullSync(outlook([:]) { $0.existing = .reconcile })?.effect == .removes(from: [0]))
@@ -90,7 +90,7 @@ import Wire
         #expect(fullSync(outlook([:]) { $0.policy.onConflict = .skip })?.effect == .replaces)
     }
 
-    @Test func `a later one removes only from the task's own databases, and from none that another task fills`() {
+    @Test func `removes keys at a later full sync only from databases that this task alone fills`() {
         let filled = ["databases": "0,3", "source": "abc"]
         let keys: [UInt32: Int] = [0: 4, 3: 5, 7: 6]
         #expect(fullSync(outlook(filled, target: keys))?.effect == .removes(from: [0, 3]))
@@ -99,7 +99,7 @@ import Wire
         #expect(fullSync(outlook(filled, target: keys) { $0.existing = .flush })?.effect == .empties([0, 3]))
         #expect(fullSync(outlook(["filling": "0:0,3:5"], target: keys))?.effect == .removes(from: [0]))
         #expect(fullSync(outlook(filled, target: [:]))?.effect == .removes(from: []))
-        // The source has keys in a database that has some of others, too.
+        // The source has keys in a database that also holds foreign keys.
         var wider = source
         wider.keys = [0: 3, 7: 1]
         #expect(fullSync(outlook(filled, source: wider, target: keys))?.effect == .removes(from: [0, 3]))
@@ -108,7 +108,7 @@ import Wire
                 == .removes(from: [0, 3, 7]))
     }
 
-    @Test func `what the session would refuse is foreseen`() {
+    @Test func `includes what the session would refuse`() {
         #expect(
             fullSync(outlook(["databases": "0"]) { $0.policy.onConflict = .skip })?.effect == .refusesConflict)
         var empty = source

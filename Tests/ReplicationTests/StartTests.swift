@@ -10,12 +10,12 @@ import Wire
 @testable import Replication
 
 extension RunAlone {
-    /// How often a session waits for its target's answers until data flow: on each connection so many times as requests follow a
-    /// reply there. So a start at a target far away does not become longer again without anybody's noticing.
-    @Suite struct `A start in this process asks a target` {}
+    /// How often a session waits for its target's answers until data flow: on each connection as often as a request follows a
+    /// reply there. A start at a distant target must not become slower unnoticed.
+    @Suite struct `A start in this process` {}
 }
 
-extension RunAlone.`A start in this process asks a target` {
+extension RunAlone.`A start in this process` {
     /// A target a few milliseconds away, so that what is sent at once is seen at once.
     private final class DistantScene {
         let scene: SessionScene
@@ -51,7 +51,7 @@ extension RunAlone.`A start in this process asks a target` {
         }
     }
 
-    @Test func `six times before a full sync, of which the last goes beside the snapshot`() async throws {
+    @Test func `waits for the target six times before a full sync, the last time beside the snapshot`() async throws {
         let scene = try DistantScene()
         let counts = try await scene.run()
         // 1 owner, rights; 2 rights; 3, 4 owner; 5 control, flows; 6 control, when the source's first bytes are here.
@@ -60,7 +60,7 @@ extension RunAlone.`A start in this process asks a target` {
         try await scene.scene.expectLeft()
     }
 
-    @Test func `as often before it resumes`() async throws {
+    @Test func `waits for the target six times before it resumes`() async throws {
         let scene = try DistantScene()
         _ = try await scene.run()
         let counts = try await scene.run()
@@ -70,7 +70,7 @@ extension RunAlone.`A start in this process asks a target` {
         try await scene.scene.expectLeft()
     }
 
-    @Test func `and begins nothing at the source, should it take no more connections`() async throws {
+    @Test func `begins nothing at the source if the target accepts no more connections`() async throws {
         let scene = try SessionScene(keys: 20_000)
         let port = scene.redis.port
         let task = scene.task()

@@ -4,7 +4,7 @@ import Testing
 @testable import Replication
 
 @Suite struct `A command that reads one key and stores another` {
-    @Test func `names what it stores, and may leave it, in the snapshot and after it`() throws {
+    @Test func `has its destination reported, in the snapshot and after it`() throws {
         let scene = EncoderScene()
         try scene.journal("SORT src ALPHA STORE d1")
         try scene.journal("GEORADIUS src 15 37 200 km STOREDIST d2")

@@ -10,10 +10,10 @@ extension CommandBatch {
     fileprivate var checkpoint: String? { checkpointValue.map { String(decoding: $0, as: UTF8.self) } }
 }
 
-/// What leaves the position where it is: values that were read at the source, deadlines, elements that end.
+/// Writes that do not move the position: values that were read at the source, deadlines, expired elements.
 @Suite struct `What a flow writes beside the stream` {
     @Test(arguments: [false, true])
-    func `in doubt that does not move the position is told from the one before it`(_ isApplied: Bool) throws {
+    func `is confirmed or resent after a loss, although it does not move the position`(_ isApplied: Bool) throws {
         let (script, first) = Script.sending()
         script.complete(first)
         script.expect("wait")
@@ -37,7 +37,7 @@ extension CommandBatch {
         "report failed: the target came back without the last of what was written beside the stream: values that were read at the source, TTLs"
 
     @Test(arguments: [false, true])
-    func `a target that has lost only what does not move the position ends the flow`(_ isInDoubt: Bool) {
+    func `ends the flow if the target has lost only that`(_ isInDoubt: Bool) {
         let (script, first) = Script.sending()
         script.complete(first)
         script.expect("wait")
@@ -62,7 +62,7 @@ extension CommandBatch {
         script.expect(Self.lostBeside, "wait")
     }
 
-    @Test func `begins where the target has what was written beside the stream`() {
+    @Test func `must be complete at the target for the flow to begin`() {
         let script = Script(at: 5, beside: 3)
         script.linkUp(script.confirmed, beside: 3)
         script.expect("decode")
@@ -72,7 +72,7 @@ extension CommandBatch {
         other.expect(Self.lostBeside, "wait")
     }
 
-    @Test func `begins at a position in the other spelling of an earlier version`() {
+    @Test func `lets the flow begin at a position in the spelling of an earlier version`() {
         let script = Script(at: 5)
         script.linkUp(script.confirmed?.replacing(" 5", with: " 05"))
         script.expect("decode")

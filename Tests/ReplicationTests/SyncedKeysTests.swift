@@ -4,7 +4,7 @@ import Testing
 
 @testable import Replication
 
-/// What a reconciling full sync knows to be the source's, and removes ahead of a command.
+/// The keys that a reconciling full sync knows to be the source's; others are removed ahead of a command.
 @Suite struct `The keys of a full sync that reconciles` {
     private func reconciling() -> EncoderScene {
         EncoderScene(start: { $0.keyFolder = NSTemporaryDirectory() })
@@ -14,7 +14,7 @@ import Testing
         scene.encoder.reconcile.synced([Array(key.utf8)], database: database).isEmpty
     }
 
-    @Test func `a MOVE frees its destination of an old value, and both places are the source's`() throws {
+    @Test func `include both places of a MOVE, whose destination is freed of an old value`() throws {
         let scene = reconciling()
         scene.string("mv")
         try scene.journal("MOVE mv 1")
@@ -24,7 +24,7 @@ import Testing
         #expect(scene.encoder.databases == [0, 1], "a later full sync looks there too")
     }
 
-    @Test func `a destination that the snapshot has brought is left alone`() throws {
+    @Test func `include a destination that the snapshot has brought, which a MOVE leaves alone`() throws {
         let scene = reconciling()
         scene.string("mv", database: 1)
         scene.string("mv")
@@ -32,7 +32,7 @@ import Testing
         #expect(try scene.lines() == ["SELECT 1", "SET mv v", "SELECT 0", "SET mv v", "MOVE mv 1"])
     }
 
-    @Test func `what a SORT or GEORADIUS stores is the source's`() throws {
+    @Test func `include what a SORT or GEORADIUS stores`() throws {
         let scene = reconciling()
         scene.string("src")
         scene.encoder.snapshotCompleted()
@@ -47,7 +47,7 @@ import Testing
     }
 
     @Test(.enabled(if: SmallFileSystem.isPossible, "nothing can be mounted here"))
-    func `that cannot be remembered end the session with the file's error`() throws {
+    func `end the session with the file's error if they cannot be stored`() throws {
         let folder = try TemporaryFolder("keys")
         let disk = try SmallFileSystem(at: folder.file("small"), bytes: 800 << 10)
         let scene = EncoderScene(start: { $0.keyFolder = disk.path })

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Replication
 
-@Suite struct `Keys whose values others have got` {
+@Suite struct `Keys that got the values of others` {
     private var transfers = UnconfirmedTransfers()
 
     private func key(_ name: Character) -> RefreshKey { RefreshKey(database: 0, key: Array(String(name).utf8)) }
@@ -28,20 +28,20 @@ import Testing
         #expect(destinations(of: "cx") == "ade")
     }
 
-    @Test mutating func `are found from a record on`() {
+    @Test mutating func `are found from a given record on`() {
         note("a>b", "a>c", "b>d", from: 7)
         #expect(destinations(of: "a", since: 7) == "bcd")
         #expect(destinations(of: "a", since: 8) == "c")
         #expect(destinations(of: "a", since: 10) == "")
     }
 
-    @Test mutating func `are found in a circle`() {
+    @Test mutating func `are found if the transfers form a circle`() {
         note("a>b", "b>a", "a>c")
         #expect(destinations(of: "a") == "bc")
         #expect(destinations(of: "b") == "ac")
     }
 
-    @Test mutating func `are found by the earliest way`() {
+    @Test mutating func `are found by the earliest transfer`() {
         // c has the value by record 3, and again by record 5.
         note("a>b", "x>y", "b>c", "c>d", "a>c", "c>e")
         #expect(destinations(of: "a") == "bcde")

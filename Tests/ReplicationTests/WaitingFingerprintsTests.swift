@@ -4,7 +4,7 @@ import Testing
 @testable import Replication
 
 @Suite struct `Fingerprints of keys that wait on the disk` {
-    @Test func `are exact up to so many, and never missing beyond`() {
+    @Test func `are exact up to a limit, and never missing beyond it`() {
         var (waiting, generator) = (WaitingFingerprints(mostExact: 1000), SplitMix64(seed: 1))
         let keys = (0..<10_000).map { _ in generator.next() }
         for key in keys { waiting.insert(key) }
@@ -14,7 +14,7 @@ import Testing
         #expect((0..<10_000).count { _ in waiting.mayContain(generator.next()) } <= 1)
     }
 
-    @Test func `are those of the filter until all of them have been read back, in the order of the file`() {
+    @Test func `stay in the filter until all of them are read back, in the order of the file`() {
         var waiting = WaitingFingerprints(mostExact: 2)
         for key in [1, 2, 3, 4] as [UInt64] { waiting.insert(key) }
         waiting.remove(1)
@@ -35,7 +35,7 @@ import Testing
         #expect(!waiting.mayContain(5))
     }
 
-    @Test func `are said of hardly any other key with a million in the filter`() {
+    @Test func `match hardly any other key with a million in the filter`() {
         var (filter, generator) = (KeyFilter(), SplitMix64(seed: 7))
         for _ in 0..<1_000_000 { filter.insert(generator.next()) }
         #expect((0..<100_000).count { _ in filter.mayContain(generator.next()) } <= 3)
