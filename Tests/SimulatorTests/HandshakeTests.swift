@@ -76,7 +76,7 @@ import Testing
         #expect(master.violations.isEmpty)
     }
 
-    @Test func `the capability is compared as it stands and stands alone`() throws {
+    @Test func `only the single capability dragonfly, in lower case, starts a session`() throws {
         let master = try startedMaster()
         let main = try TestConnection(to: master)
         #expect(try main.command("REPLCONF capa DRAGONFLY") == .ok)
@@ -84,7 +84,7 @@ import Testing
         #expect(master.sessionsStarted == 0)
     }
 
-    @Test func `passwords are asked for, with and without a user`() throws {
+    @Test func `a password is required, with or without a user`() throws {
         let master = try startedMaster(.empty, options { $0.password = "secret" })
         let main = try TestConnection(to: master)
         #expect(try main.command("PING") == .error("NOAUTH Authentication required."))
@@ -97,7 +97,7 @@ import Testing
         #expect(try flow.command("DFLY FLOW a b 0") == .error("NOAUTH Authentication required."))
     }
 
-    @Test func `a replica and a Redis are no masters`() throws {
+    @Test func `a replica refuses the handshake, and a Redis only answers OK`() throws {
         let replica = try startedMaster(.empty, options { $0.isReplica = true })
         #expect(
             try TestConnection(to: replica).command("REPLCONF capa dragonfly")
@@ -106,7 +106,7 @@ import Testing
         #expect(try TestConnection(to: redis).command("REPLCONF capa dragonfly") == .ok)
     }
 
-    @Test func `while it loads a master greets but opens no flow`() throws {
+    @Test func `a master that is loading refuses commands until it is done`() throws {
         let master = try startedMaster()
         master.refuse(Refusal.loading(times: 1))
         let main = try TestConnection(to: master)

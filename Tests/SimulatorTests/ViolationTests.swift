@@ -2,8 +2,8 @@ import Testing
 
 @testable import DragonflySimulator
 
-/// What damages a real master is noticed.
-@Suite struct `What a real master would not survive` {
+/// The simulator notices what would damage a real master.
+@Suite struct `Client mistakes that a real master would not survive` {
     @Test func `CLIENT-VERSION without a session kills the master`() throws {
         let master = try startedMaster()
         let main = try TestConnection(to: master)
@@ -70,7 +70,7 @@ import Testing
         #expect(eventually { master.violations == ["ACK 1 before flow 0 of SYNC1 is stable"] })
     }
 
-    @Test func `acknowledging what was never sent, or going back, is a violation`() throws {
+    @Test func `an ACK of a record that was never sent, or of an earlier one, is a violation`() throws {
         let master = try startedMaster()
         let (replica, _) = try TestReplica.stable(on: master)
         for _ in 0..<3 { master.send(journal: [JournalEntry("SET k v")], flow: 0) }
