@@ -109,7 +109,7 @@ struct SessionStateMachineTests {
         #expect(try machine.mainReplied(.error("ERR syntax error")) == .send(["REPLCONF", "capa", "dragonfly"]))
     }
 
-    @Test("tells the master's release, which a continued flow does not")
+    @Test("learns the master's release from INFO, as a continued flow does not tell it")
     func release() throws {
         var machine = machine()
         _ = try greet(&machine)
