@@ -255,7 +255,7 @@ extension RunAlone.`The control of a cluster` {
         #expect(clients.count == 3)
     }
 
-    @Test func `lacks a right that a single node does not give`() async throws {
+    @Test func `notices a right that a single node does not give`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         for (index, node) in scene.cluster.nodes.enumerated() {

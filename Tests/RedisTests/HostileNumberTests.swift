@@ -14,7 +14,7 @@ import Wire
         (TargetUnderTest.now + longest + 1, true, TargetUnderTest.now + longest),
         (TargetUnderTest.now + 5, true, TargetUnderTest.now + 5), (5, true, -2), (0, true, -1),
     ])
-    func `cut a RESTORE's TTL to the same maximum as the source`(
+    func `are limited in a RESTORE's TTL as they are at the source`(
         _ ttl: Int64, _ isAbsolute: Bool, _ expected: Int64
     ) async throws {
         let target = try await TargetUnderTest(setUp: [["SET", "s", "value"]])
@@ -27,7 +27,7 @@ import Wire
     }
 
     /// Commands with each number at each place; whatever the outcome, nothing traps.
-    @Test func `never trap`() throws {
+    @Test func `never make the rewriter trap`() throws {
         let numbers = ["0", "-1", "\(Int64.max)", "\(Int64.min)", "\(UInt64.max)", "4294967296", "4294967295", "1e400"]
         let lines = [
             "RESTORE k # payload", "RESTORE k # payload ABSTTL", "PEXPIREAT k #", "EXPIRE k #", "PEXPIRE k #",
