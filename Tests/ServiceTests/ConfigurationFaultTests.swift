@@ -163,7 +163,7 @@ import Testing
     }
 
     @Test(arguments: ["", "# nothing\n", "---\n", "null\n", "{}\n"])
-    func `is rejected without its required keys if it is empty`(_ yaml: String) {
+    func `is rejected for missing keys if it is empty`(_ yaml: String) {
         #expect(
             problems(of: yaml)
                 == [
