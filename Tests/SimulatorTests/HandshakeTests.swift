@@ -3,7 +3,7 @@ import Testing
 @testable import DragonflySimulator
 
 @Suite struct `The simulated handshake` {
-    @Test func `the handshake reads as a real master's`() throws {
+    @Test func `the handshake has the replies of a real master`() throws {
         var setup = MasterOptions()
         setup.replicationID = "090b9cd765968fe9facc800827df0c46e1c6a051"
         let master = try startedMaster(.empty, setup)
@@ -50,7 +50,7 @@ import Testing
     @Test(arguments: [
         ("1.10.0", 1), ("1.15.3", 2), ("1.21.0", 4), ("1.28.2", 3), ("1.28.30", 4), ("1.36.0", 4), ("1.37.0", 5),
     ])
-    func `releases number their protocol as they did`(text: String, number: Int64) {
+    func `each release has its protocol number`(text: String, number: Int64) {
         #expect(DragonflyVersion(text)?.protocolNumber == number)
     }
 
@@ -66,7 +66,7 @@ import Testing
         ("DFLY SYNC SYNC1", "ERR invalid state"), ("DFLY SYNC SYNC9", "ERR syncid not found"),
         ("DFLY STARTSTABLE nonsense", "ERR bad sync id"),
     ])
-    func `errors have the master's words`(command: String, error: String) throws {
+    func `errors have the texts of a real master`(command: String, error: String) throws {
         let master = try startedMaster()
         let main = try TestConnection(to: master)
         try main.command("REPLCONF capa dragonfly")

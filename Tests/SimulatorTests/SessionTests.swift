@@ -129,7 +129,7 @@ import Testing
         #expect(try replica.main.command("PING") == .simple("PONG"))
     }
 
-    @Test func `a restart closes everything and takes another id`() throws {
+    @Test func `a restart closes all connections and changes the replication id`() throws {
         let master = try startedMaster()
         let (replica, _) = try TestReplica.stable(on: master)
         master.send(journal: [JournalEntry("SET k v")], flow: 0)

@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test(arguments: [[1, 1], [0, 1]] as [[UInt64]])
-    func `SYNC after PARTIAL is a violation, with all flows and with some`(lsns: [UInt64]) throws {
+    func `SYNC is a violation if some or all flows are PARTIAL`(lsns: [UInt64]) throws {
         let master = try startedMaster()
         _ = try TestReplica.connected(to: master)
         let replica = try TestReplica.connected(to: master, lsns: lsns)
@@ -122,7 +122,7 @@ import Testing
         #expect(eventually { master.violations == ["RST instead of FIN on flow 0 of SYNC1"] })
     }
 
-    @Test func `closing behind a FIN with unread data is seen as a reset after FIN`() throws {
+    @Test func `closing after a FIN with unread data is seen as a reset after FIN`() throws {
         let master = try startedMaster()
         var faults = Faults()
         faults.neverSendsFIN = true
