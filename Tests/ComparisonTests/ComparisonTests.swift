@@ -248,9 +248,9 @@ import Testing
         #expect(summary.isEqual)
     }
 
-    @Test func `waits for a fixed time if the source tells no journal position`() async throws {
-        // The integration tests have a source that tells its journal's position, as only a Dragonfly does; here the
-        // source tells none.
+    @Test func `waits for a fixed time if the source reports no journal position`() async throws {
+        // The integration tests have a source that reports its journal's position, as only a Dragonfly does; here
+        // the source reports none.
         let servers = try TwoServers()
         try servers.onTarget.command("HSET", "df2redis:checkpoint:test", "flow:0", "stable id 1 5")
         try servers.onSource.command("SET", "key", "v")
