@@ -86,7 +86,7 @@ struct SessionStateMachineTests {
         }
     }
 
-    @Test("goes on if the master tells neither its time nor its release")
+    @Test("goes on if the master reports neither its time nor its release")
     func refusedTime() throws {
         var machine = machine()
         _ = machine.connected()
@@ -109,7 +109,7 @@ struct SessionStateMachineTests {
         #expect(try machine.mainReplied(.error("ERR syntax error")) == .send(["REPLCONF", "capa", "dragonfly"]))
     }
 
-    @Test("learns the master's release from INFO, as a continued flow does not tell it")
+    @Test("learns the master's release from INFO, as a continued flow does not report it")
     func release() throws {
         var machine = machine()
         _ = try greet(&machine)
@@ -151,7 +151,7 @@ struct SessionStateMachineTests {
     }
 
     @Test(
-        "ends with an error that tells a DBA what to do",
+        "ends with an error that says to a DBA what to do",
         arguments: [
             ("NOAUTH Authentication required.", SourceError.Code.permission, "source.password"),
             ("WRONGPASS invalid username-password pair or user is disabled.", .permission, "refuses the password"),
