@@ -100,7 +100,7 @@ struct RequestConnectionTests {
         await connection.close()
     }
 
-    @Test("hands over its socket with the bytes behind the last reply")
+    @Test("hands over its socket with the bytes after the last reply")
     func detaching() async throws {
         let server = try ScriptedServer { connection in
             _ = connection.receive()
