@@ -40,7 +40,7 @@ import Wire
         #expect(Set(SourceBehaviour.borders.map(\.trait)).count == SourceBehaviour.Trait.allCases.count)
     }
 
-    @Test func `is that of the protocol's newest release if the source tells no release`() {
+    @Test func `is that of the protocol's newest release if the source reports no release`() {
         let newest = SourceBehaviour(version: SourceVersion(99, 0, 0))
         #expect(SourceBehaviour(version: nil, protocolVersion: 5) == newest)
         #expect(SourceBehaviour(version: nil, protocolVersion: 9) == newest)

@@ -141,7 +141,7 @@ import Wire
     }
 
     @Test(arguments: 0..<60 as Range<UInt64>)
-    func `are removed from a batch, and kept in it, like the commands they stand for`(_ seed: UInt64) throws {
+    func `are removed from a batch, or kept in it, like the commands they replace`(_ seed: UInt64) throws {
         let (joined, single) = (batch(), batch(joining: false))
         fill(joined, seed: seed)
         fill(single, seed: seed)
