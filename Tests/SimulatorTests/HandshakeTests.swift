@@ -36,7 +36,7 @@ import Testing
         #expect(elements.count == 4)
     }
 
-    @Test func `a v1_40 master tells its lineage and protocol 5`() throws {
+    @Test func `a v1_40 master reports its lineage and protocol 5`() throws {
         let master = try startedMaster(.empty, options { $0.version = .newest })
         let main = try TestConnection(to: master)
         guard case .array(let elements) = try main.command("REPLCONF capa dragonfly") else {
