@@ -131,7 +131,7 @@ func texts(_ texts: String...) -> [FlowRecorder.Piece] { texts.map { .text($0) }
             [value(.bloomFilter, "bf", []), value(.string, "k", texts("v"))])
     }
 
-    @Test func `V20, the bytes behind the token are the journal`() {
+    @Test func `V20, the bytes after the token are the journal`() {
         let journal = hex(
             "06 03 0a 00 01 03 05 03 53 45 54 01 6b 01 76 0f 0f 06 00 09 00 01 02 04 03 44 45 4c 01 6b 0d")
         let outcome = expectSameHoweverFed(flow([], journal: journal), closeFeedings)

@@ -61,7 +61,7 @@ private func records(_ bytes: [UInt8], maxPayloadBytes: Int = 1 << 20) throws(Wi
         ),
     ]
 
-    @Test func `The vectors are read as they stand`() throws {
+    @Test func `The vectors are read exactly as they are`() throws {
         for (text, expected) in Self.vectors {
             let (read, rest) = try records(hex(text))
             #expect(read == expected)
