@@ -3,8 +3,9 @@ import Foundation
 import Lab
 import Testing
 
-@Suite struct `A file that is replaced as a whole` {
-    @Test(arguments: [false, true]) func `has the new contents and leaves nothing else`(isDurable: Bool) throws {
+@Suite struct `A file that is replaced atomically` {
+    @Test(arguments: [false, true]) func `has the new contents and leaves no other file behind`(isDurable: Bool) throws
+    {
         let folder = try TemporaryFolder("atomic")
         let file = AtomicFile(path: folder.file("state"))
         for contents in ["one", "another, longer one", ""] {
@@ -18,7 +19,7 @@ import Testing
     }
 
     @Test(.enabled(if: SmallFileSystem.isPossible, "mounting takes root"))
-    func `keeps the old contents where the disk is full`() throws {
+    func `keeps the old contents if the disk is full`() throws {
         let folder = try TemporaryFolder("atomic")
         let disk = try SmallFileSystem(at: folder.file("small"), bytes: 64 << 10)
         let file = AtomicFile(path: "\(disk.path)/state")
@@ -29,8 +30,8 @@ import Testing
     }
 }
 
-@Suite struct `Text in JSON` {
-    @Test func `is read back as it was, whatever is in it`() throws {
+@Suite struct `Text quoted for JSON` {
+    @Test func `parses back to the same text, whatever characters it has`() throws {
         for text in ["", "plain", "\"\\/", "\n\r\t\0\u{1F}\u{7F}\u{9F}", "äöü 日本 😀", "a\u{2028}b"] {
             let json = JSONText.quoted(text)
             #expect(json.unicodeScalars.allSatisfy { $0.value >= 0x20 })

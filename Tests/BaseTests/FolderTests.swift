@@ -5,11 +5,11 @@ import Testing
 
 @Suite struct `A folder` {
     @Test(arguments: [("/run/a/b", "/run/a"), ("/a", "/"), ("a", "."), ("a/b", "a")])
-    func `is what comes before the last slash of a path`(_ path: String, _ folder: String) {
+    func `of a path is the part before its last slash`(_ path: String, _ folder: String) {
         #expect(Folder.of(path) == folder)
     }
 
-    @Test func `is made with those above it, each with its own mode`() throws {
+    @Test func `is created together with its parents, which get a mode of their own`() throws {
         let folder = try TemporaryFolder("folder")
         let path = folder.file("one/two/three")
         for _ in 0..<2 { try Folder.make(path, mode: 0o700, parentMode: 0o755) }
@@ -20,7 +20,7 @@ import Testing
         #expect(try mode(folder.file("one/two")) == 0o755)
     }
 
-    @Test func `is not made where a file is in the way`() throws {
+    @Test func `is not created if a file is in the way`() throws {
         let folder = try TemporaryFolder("folder")
         try Data().write(to: URL(fileURLWithPath: folder.file("file")))
         #expect(throws: SystemError("mkdir", errno: ENOTDIR, peer: folder.file("file/below"))) {

@@ -27,8 +27,8 @@ import Testing
         return try MappedTable(creatingIn: descriptor, name: name, headBytes: 4096, slotCount: slots)
     }
 
-    @Test func `holds what a dictionary holds, whatever is put in and taken out`() throws {
-        // Fingerprints of few slots: they are in each other's way, around the end too.
+    @Test func `holds the same entries as a dictionary after any insertions and removals`() throws {
+        // Fingerprints that belong in few slots: they collide, also across the end of the table.
         var random = SplitMix64(seed: 7)
         var table = try table(slots: 64)
         var model: [UInt64: UInt64] = [:]
@@ -48,7 +48,7 @@ import Testing
         }
     }
 
-    @Test func `takes head and entries along when it grows`() throws {
+    @Test func `keeps its head and its entries when it is copied to a larger table`() throws {
         var small = try table("small", slots: 16)
         small.head.storeBytes(of: 42, toByteOffset: 8, as: UInt64.self)
         var next: UInt64 = 1
@@ -67,7 +67,7 @@ import Testing
         #expect(large[2] == nil)
     }
 
-    @Test func `is found again by another process, and a file of another size is not taken for one`() throws {
+    @Test func `can be opened again from its file, and a file of the wrong size is refused`() throws {
         var first = try table(slots: 16)
         first.set(Entry(fingerprint: 5, value: 50))
         let descriptor = try descriptor("table")

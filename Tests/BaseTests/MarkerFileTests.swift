@@ -3,8 +3,8 @@ import Foundation
 import Lab
 import Testing
 
-@Suite struct `A file that says something by being there` {
-    @Test func `is set and removed, with the time in it`() throws {
+@Suite struct `A marker file` {
+    @Test func `holds the time at which it was set, and may be removed twice`() throws {
         let folder = try TemporaryFolder("marker")
         let marker = MarkerFile(folder.file("mark"))
         #expect(!marker.isSet)
@@ -17,7 +17,7 @@ import Testing
         #expect(!marker.isSet)
     }
 
-    @Test func `counts as there where it cannot be looked for`() throws {
+    @Test func `counts as set if its existence cannot be checked`() throws {
         let folder = try TemporaryFolder("marker")
         try Data().write(to: URL(fileURLWithPath: folder.file("no-folder")))
         let unseen = MarkerFile(folder.file("no-folder/mark"))

@@ -51,7 +51,7 @@ booted_start() {
         BOOTED_INIT=$(cut -d ' ' -f 1 "/proc/$BOOTED_NSPAWN/task/$BOOTED_NSPAWN/children" 2>/dev/null)
         if [ -n "$BOOTED_INIT" ]; then
             state=$(booted_run systemctl is-system-running 2>/dev/null)
-            # degraded: a unit of the machine fails in a container, which is none of ours.
+            # degraded: a unit of the machine fails in a container, which does not matter here.
             case $state in running | degraded) return 0 ;; esac
         fi
         sleep 0.1
@@ -61,11 +61,11 @@ booted_start() {
     return 1
 }
 
-# What the container's files differ in before it boots.
+# Changes files of the container before it boots.
 booted_prepare() {
     local upper=$1 unit
     mkdir -p "$upper/etc/systemd/system" "$upper/etc/systemd/journald.conf.d"
-    # An id of its own: with this machine's it would write into this machine's kind of journal folder.
+    # A machine id of its own: with this machine's id it would write into the same journal folder.
     tr -d - </proc/sys/kernel/random/uuid >"$upper/etc/machine-id"
     printf '[Journal]\nStorage=volatile\nRateLimitBurst=0\nForwardToConsole=no\n' \
         >"$upper/etc/systemd/journald.conf.d/booted.conf"
@@ -75,7 +75,7 @@ booted_prepare() {
         mkdir -p "$upper/usr/sbin"
         mknod "$upper/usr/sbin/policy-rc.d" c 0 0
     fi
-    # Services of the machine that would only take time, or ports that a test wants.
+    # Masks services of the machine that would take time, or ports that a test needs.
     for unit in redis-server valkey-server docker containerd ssh cron postgresql apt-daily.timer \
         apt-daily-upgrade.timer systemd-networkd-wait-online networking ifupdown-wait-online; do
         case $unit in *.*) ;; *) unit=$unit.service ;; esac
@@ -132,7 +132,7 @@ booted_stop() {
     fi
     [ -z "$BOOTED_NSPAWN" ] || wait "$BOOTED_NSPAWN" 2>/dev/null
     if [ -n "$BOOTED_DIR" ]; then
-        # The kernel lets go of the container's mounts a moment after its last process.
+        # The kernel releases the container's mounts a moment after its last process has ended.
         for ((tries = 0; tries < 50; tries++)); do
             mountpoint -q "$BOOTED_ROOT" || break
             umount "$BOOTED_ROOT" 2>/dev/null || sleep 0.1

@@ -35,7 +35,7 @@ check "the daemon was killed and restarted $kills times" "$kills" \
     "$(booted_run systemctl show $unit --value -p NRestarts)"
 scene_stop_writers
 check "source and target are equal" yes "$(scene_equal 6379 6380 60)"
-# Each session but the first went on from the checkpoint.
+# Each session but the first has continued from the checkpoint.
 check "one full synchronization was enough" 1 "$(scene_events $unit fullSyncBegun)"
 check "every successor has left for its predecessor" "$kills" \
     "$(booted_journal $unit | grep -c 'the previous process was killed')"
@@ -46,8 +46,8 @@ check "no writer waited for longer than 1500 ms ($(scene_longest_wait) ms)" yes 
     "$(awk -v wait="$(scene_longest_wait)" 'BEGIN { print wait != "" && wait <= 1500 ? "yes" : "no" }')"
 check "the source saw nothing that it should not" "" "$(scene_violations)"
 
-# A unit that gives up: systemd then closes what it has kept. A socket with unread data ends with RST, and under load
-# there always is some. So the limits of the unit are far (120 starts in 10 minutes); a source takes the RST well.
+# A unit that gives up: systemd then closes the sockets that it has kept. A socket with unread data ends with RST, and
+# under load there always is some. So the unit's limits are high (120 starts in 10 minutes); a source survives the RST.
 doomed=df2redis@doomed
 scene_source 6389 2 20000
 scene_task doomed 6389 6380

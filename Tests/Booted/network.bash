@@ -99,7 +99,7 @@ scenario() {
     kill -TERM "$daemon"
     wait "$daemon"
     check "$name: the daemon leaves with exit code 0" 0 $?
-    # What a broken network keeps from the other end is nobody's RST; the last session ends in order.
+    # While the network is broken no FIN can arrive; the last session must end in order.
     check "$name: the last leave was complete" yes \
         "$(sed -n '/SIGTERM received/,$p' "$folder/$name.log" | grep -q "closed without" && echo no || echo yes)"
     [ "$SCENE_FAILURES" -eq 0 ] || cat "$folder/$name.log"

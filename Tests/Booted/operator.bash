@@ -23,7 +23,7 @@ scene_install || exit 1
 scene_target 6380
 scene_source 6379 2 500
 scene_task prod 6379 6380 'monitor:' '  intervalSeconds: 0.5' '  quietSeconds: 2' '  log: journal:dragonfly'
-# Only the health check is to find what hangs.
+# Only the health check is to find the task that hangs.
 scene_drop_in $unit watchdog '[Service]' 'WatchdogSec=0'
 booted_run systemctl start $unit || { scene_journal $unit; exit 1; }
 scene_wait 30 scene_is_stable $unit || { scene_journal $unit; exit 1; }

@@ -23,7 +23,7 @@ package=$("$repository/packaging/deb.sh" "${RELEASE_BINARY:-$repository/.build/r
 [ -e "$package" ] || { cat "$folder/deb.log"; exit 1; }
 check "lintian finds no error and no warning" "" "$(lintian "$package" 2>&1 | grep '^[EW]:')"
 version=$(dpkg-deb -f "$package" Version)
-# The same with the number of an older release: what is upgraded.
+# The same package with the version of an older release, to be upgraded.
 dpkg-deb -R "$package" "$folder/tree" && sed -i 's/^Version: .*/Version: 0.0.1/' "$folder/tree/DEBIAN/control" || exit 1
 mkdir "$folder/old" && dpkg-deb --root-owner-group -Zgzip -z1 -b "$folder/tree" "$folder/old/df2redis_0.0.1.deb" >/dev/null || exit 1
 
@@ -38,7 +38,7 @@ offer() { rm -rf "$BOOTED_ROOT/srv/dist" && mkdir -p "$BOOTED_ROOT/srv/dist" && 
 offer "$folder/old/df2redis_0.0.1.deb"
 
 installed() { booted_run dpkg-query -W -f '${db:Status-Status} ${Version}' df2redis 2>/dev/null; }
-# The whole number of a figure of the status file.
+# A whole number of the status file: figure KEY
 figure() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$BOOTED_ROOT/var/lib/df2redis/prod/prod.status.json"; }
 left_in_order() {
     check "$1: it left in order" "$2" "$(scene_events "$unit" left)"
@@ -46,7 +46,7 @@ left_in_order() {
     check "$1: without a restart by systemd" 0 "$(scene_property "$unit" NRestarts)"
 }
 
-# What holds after a line of the README, by its number there.
+# What must hold after each line of the README, by the line's number.
 behind_1() {
     check "the package is installed" "installed 0.0.1" "$(installed)"
     check "the target of all tasks is active and enabled" "active enabled" \
@@ -103,7 +103,7 @@ before_14() {
     booted_run systemctl stop df2redis.target
     check "stop of the target: monitor and health checks stop too" "inactive inactive" \
         "$(booted_run systemctl is-active "$monitor" "$health" | xargs)"
-    # What is enabled comes with it: the task, its monitor, its health checks.
+    # Enabled units start with it: the task, its monitor, its health checks.
     booted_run systemctl start df2redis.target
     check "start of the target: monitor and health checks start too" "active active" \
         "$(booted_run systemctl is-active "$monitor" "$health" | xargs)"
@@ -129,7 +129,7 @@ number=0
 while IFS= read -r line; do
     number=$((number + 1))
     line=$(sed 's/ *#.*//; s/^sudo //' <<<"$line")
-    # An editor wants an operator; the example's own addresses are those of the servers here.
+    # An editor needs an operator; the example's addresses are already those of the servers here.
     case $line in editor\ *) line="test -w ${line#* }" ;; esac
     if declare -F "before_$number" >/dev/null; then "before_$number"; fi
     output=$(booted_run bash -c "cd /srv && $line" 2>&1 <<<y)

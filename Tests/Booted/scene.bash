@@ -68,7 +68,7 @@ scene_source() {
     shift 3
     SCENE_SOURCE=$port
     booted_run systemctl stop source writers 2>/dev/null
-    # One that ended with an error stays loaded, and its name is taken.
+    # A unit that ended with an error stays loaded, and keeps its name.
     booted_run systemctl reset-failed source writers 2>/dev/null
     booted_run rm -f /run/writers.stop
     if [ -n "${DRAGONFLY_BIN:-}" ]; then
@@ -88,7 +88,7 @@ scene_source() {
 
 scene_stop_writers() {
     if [ -n "${DRAGONFLY_BIN:-}" ]; then
-        # At its own end: a redis-benchmark that is killed sends resets.
+        # Lets redis-benchmark end by itself: one that is killed sends resets.
         booted_run touch /run/writers.stop
         scene_wait 60 scene_is writers ActiveState inactive
     else
@@ -109,7 +109,7 @@ scene_task() {
 # Changes a task's configuration: scene_edit NAME SED_SCRIPT
 scene_edit() { sed -i "$2" "$BOOTED_ROOT/etc/df2redis/$1.yaml"; }
 
-# A drop-in of a unit, with these lines; without any it goes: scene_drop_in UNIT NAME [LINE...]
+# A drop-in of a unit, with these lines; without lines it is removed: scene_drop_in UNIT NAME [LINE...]
 scene_drop_in() {
     local file=$BOOTED_ROOT/etc/systemd/system/$1.service.d/$2.conf
     shift 2

@@ -38,7 +38,7 @@ private final class ServerAndCluster {
             target: target)
     }
 
-    /// Compares, and gives the keys that differ as `kind type key`.
+    /// Compares, and returns the differing keys as `kind type key`.
     func compare() async throws -> (summary: ComparisonSummary, differences: [String]) {
         var options = ComparisonOptions(checkpointKey: "df2redis:checkpoint:test")
         options.settle = .milliseconds(100)
@@ -55,11 +55,11 @@ private final class ServerAndCluster {
 }
 
 extension RunAlone {
-    @Suite struct `A cluster that is compared` {}
+    @Suite struct `A comparison with a cluster` {}
 }
 
-extension RunAlone.`A cluster that is compared` {
-    @Test func `is read over all its masters, each key where its slot is, also while slots move`() async throws {
+extension RunAlone.`A comparison with a cluster` {
+    @Test func `reads each key at the master of its slot, also while slots move`() async throws {
         let servers = try ServerAndCluster()
         for index in 0..<600 {
             try servers.onBoth("SET", "key:\(index)", "\(index)")
@@ -71,7 +71,7 @@ extension RunAlone.`A cluster that is compared` {
             try servers.onSource.command(["SADD", "set"] + members)
             try servers.cluster.command(["SADD", "set"] + members, key: "set")
         }
-        // Of a task that runs.
+        // Keys of a running task.
         try servers.cluster.command(["HSET", "{abc}df2redis:mark:test", "0", "m"], key: "{abc}x")
         try servers.cluster.command(["HSET", "df2redis:tasks", "df2redis:checkpoint:test", "0"], key: "df2redis:tasks")
         var (summary, differences) = try await servers.compare()

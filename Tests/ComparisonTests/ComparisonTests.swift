@@ -24,7 +24,7 @@ import Testing
         try servers.onBoth("PEXPIREAT", "hash", "99999999999999")
     }
 
-    @Test(arguments: sizes) func `that hold the same are equal`(_ count: Int) async throws {
+    @Test(arguments: sizes) func `that hold the same data are equal`(_ count: Int) async throws {
         let servers = try TwoServers()
         try fillBoth(servers, count: count)
         for mode in ComparisonOptions.Mode.allCases {
@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test func `that hold the same in another order or encoding are equal`() async throws {
+    @Test func `that hold the same data in another order or encoding are equal`() async throws {
         let servers = try TwoServers()
         try servers.onTarget.command("CONFIG", "SET", "hash-max-listpack-entries", "4")
         try servers.onTarget.command("CONFIG", "SET", "zset-max-listpack-entries", "4")
@@ -50,7 +50,9 @@ import Testing
         #expect(try await servers.compare().differences == [])
     }
 
-    @Test(arguments: [3, 3000]) func `are equal when one side has counted a HyperLogLog`(_ count: Int) async throws {
+    @Test(arguments: [3, 3000]) func `are equal if only the cached count of a HyperLogLog differs`(
+        _ count: Int
+    ) async throws {
         let scene = try TwoServers()
         try scene.fill(["PFADD", "h"], count: count) { ["element \($0)"] }
         try scene.onTarget.command("PFCOUNT", "h")
@@ -65,7 +67,7 @@ import Testing
         #expect(summary.keys == 0 && summary.databases == [])
     }
 
-    @Test(arguments: sizes) func `whose values differ in one element differ, in every type`(_ count: Int) async throws {
+    @Test(arguments: sizes) func `differ if values differ in one element, for every type`(_ count: Int) async throws {
         let servers = try TwoServers()
         try fillBoth(servers, count: count)
         let last = count - 1
@@ -84,11 +86,11 @@ import Testing
                 "value zset zset",
             ])
         #expect(!summary.isEqual)
-        // The last elements are as many as before: only their values say it.
+        // The lengths are unchanged: only the values differ.
         #expect(try await servers.compare { $0.mode = .length }.differences == [])
     }
 
-    @Test(arguments: sizes) func `whose values are of another length differ, in every type`(_ count: Int) async throws {
+    @Test(arguments: sizes) func `differ if values differ in length, for every type`(_ count: Int) async throws {
         let servers = try TwoServers()
         try fillBoth(servers, count: count)
         try servers.onTarget.command("APPEND", "string", "x")
@@ -103,7 +105,7 @@ import Testing
         #expect(try await servers.compare { $0.mode = .outline }.differences == [])
     }
 
-    @Test func `differ by keys that one lacks, by types and by TTLs`() async throws {
+    @Test func `differ by missing keys, extra keys, types and TTLs`() async throws {
         let servers = try TwoServers()
         for database in ["0", "3"] {
             try servers.onBoth("SELECT", database)
@@ -127,7 +129,7 @@ import Testing
         #expect(one.differences.count == 4 && one.summary.databases == [3])
     }
 
-    @Test func `differ by the groups of a stream`() async throws {
+    @Test func `differ by the consumer groups of a stream`() async throws {
         let servers = try TwoServers()
         for key in ["position", "pending", "missing", "consumer"] {
             for number in 1...4 { try servers.onBoth("XADD", key, "\(number)-0", "f", "v") }
@@ -144,7 +146,7 @@ import Testing
             ])
     }
 
-    @Test func `are equal where the target has a deadline with a margin of df2redis`() async throws {
+    @Test func `are equal if a TTL at the target is later by a margin that df2redis adds`() async throws {
         let servers = try TwoServers()
         let now = Int64(Date().timeIntervalSince1970 * 1000)
         for (place, margin) in [90_337, 86_400_613].enumerated() {
@@ -157,7 +159,7 @@ import Testing
         #expect(try await servers.compare().differences.count == 2)
     }
 
-    @Test func `are equal but for the keys that df2redis keeps`() async throws {
+    @Test func `are equal although the target has df2redis' own keys`() async throws {
         let servers = try TwoServers()
         try servers.onBoth("SET", "key", "v")
         for key in ["df2redis:checkpoint:test", "own:prefix:other", "df2redis:tasks"] {
@@ -169,7 +171,7 @@ import Testing
         #expect(summary.keys == 1)
     }
 
-    @Test func `are compared by a pattern, and by a sample that is the same on both sides`() async throws {
+    @Test func `can be compared by a key pattern, and by a sample of the same keys on both sides`() async throws {
         let servers = try TwoServers()
         for number in 0..<2000 {
             try servers.onSource.command("SET", "a\(number)", "v")
@@ -188,14 +190,14 @@ import Testing
         #expect(sample.differences == [])
     }
 
-    @Test func `are compared with a limit of commands a second`() async throws {
+    @Test func `can be compared with a limit of commands per second`() async throws {
         let servers = try TwoServers()
         for number in 0..<200 { try servers.onBoth("SET", "key\(number)", "v") }
         let (summary, differences) = try await servers.compare { $0.commandsPerSecond = 5000 }
         #expect(summary.keys == 200 && differences == [])
     }
 
-    @Test func `differ in keys of any bytes, which a line of JSON names`() async throws {
+    @Test func `differ in binary keys, which the JSON lines have in hexadecimal`() async throws {
         let servers = try TwoServers()
         _ = try servers.onSource.send([Array("SET".utf8), [0xFF, 0x00, 0x0A], Array("v".utf8)])
         _ = try servers.onSource.send([Array("SET".utf8), Array("a\"b".utf8), Array("v".utf8)])
@@ -212,8 +214,8 @@ import Testing
     }
 }
 
-@Suite struct `Under writes` {
-    @Test func `a key that differs until the target catches up is equal`() async throws {
+@Suite struct `A comparison under writes` {
+    @Test func `reports no key that differs only until the target has caught up`() async throws {
         let servers = try TwoServers()
         try servers.onBoth("SET", "late", "old")
         try servers.onSource.command("SET", "late", "new")
@@ -232,7 +234,7 @@ import Testing
         #expect(differences == ["never"])
     }
 
-    @Test func `a key that changes all the time is reported as changing`() async throws {
+    @Test func `counts a key that changes all the time as changing, not as different`() async throws {
         let servers = try TwoServers()
         try servers.onBoth("SET", "quiet", "v")
         try servers.onBoth("SET", "hot", "0")
@@ -246,9 +248,9 @@ import Testing
         #expect(summary.isEqual)
     }
 
-    @Test func `the target's position is waited for where the task says it`() async throws {
-        // A source that gives its journal's position, as only a Dragonfly does, is in the integration tests; here it is
-        // that the absence of a position leads to a fixed wait.
+    @Test func `waits for a fixed time if the source reports no journal position`() async throws {
+        // The integration tests have a source that reports its journal's position, as only a Dragonfly does; here
+        // the source reports none.
         let servers = try TwoServers()
         try servers.onTarget.command("HSET", "df2redis:checkpoint:test", "flow:0", "stable id 1 5")
         try servers.onSource.command("SET", "key", "v")
@@ -272,7 +274,7 @@ import Testing
     }
 }
 
-@Suite struct `A comparison that cannot be made` {
+@Suite struct `A comparison that fails` {
     @Test func `names the side that cannot be reached`() async throws {
         let servers = try TwoServers()
         servers.target.stop()
@@ -291,7 +293,7 @@ import Testing
         }
     }
 
-    @Test func `names the command that a user may not use`() async throws {
+    @Test func `names the ACL rule that the user lacks`() async throws {
         let servers = try TwoServers()
         try servers.onBoth("SET", "key", "v")
         try servers.onSource.command("ACL", "SETUSER", "default", "-pexpiretime")

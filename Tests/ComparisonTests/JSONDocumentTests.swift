@@ -2,7 +2,7 @@ import Testing
 
 @testable import Comparison
 
-@Suite struct `Two texts are the same JSON document` {
+@Suite struct `Two texts as JSON documents` {
     private func areEqual(_ a: String, _ b: String) -> Bool { JSONDocument.areEqual(Array(a.utf8), Array(b.utf8)) }
 
     @Test(arguments: [
@@ -11,7 +11,7 @@ import Testing
         ("[1e20]", "[100000000000000000000]"), ("1.0", "1"), ("1.5e0", "1.5"), ("[]", "[ ]"),
         (#""\u00e9""#, "\"é\""), ("18446744073709551615", "18446744073709551615 "),
     ])
-    func `with members in another order, or spelled in another way`(_ a: String, _ b: String) {
+    func `are equal if only the order of members or the spelling differs`(_ a: String, _ b: String) {
         #expect(areEqual(a, b))
     }
 
@@ -22,9 +22,9 @@ import Testing
         // Composed and decomposed.
         ("\"\u{E9}\"", "\"e\u{301}\""),
     ])
-    func `but not when one value differs`(_ a: String, _ b: String) { #expect(!areEqual(a, b)) }
+    func `differ if one value differs`(_ a: String, _ b: String) { #expect(!areEqual(a, b)) }
 
-    @Test func `only if both are documents`() {
+    @Test func `that cannot be parsed are equal only if their bytes are`() {
         #expect(!areEqual("{", "}"))
         #expect(areEqual("{", "{"))
         #expect(!JSONDocument.areEqual(nil, Array("null".utf8)))

@@ -6,8 +6,8 @@ import Testing
 
 @testable import Dashboard
 
-/// The predecessor's answers: names and shapes that its clients read.
-@Suite struct `The answers of v2` {
+/// The answers have the names and shapes that clients of v2 read.
+@Suite struct `The API of v2` {
     private func report(_ change: (inout ReplicationStatus) -> Void = { _ in }) -> TaskReport {
         var task = TaskDescription(name: "prod")
         (task.source, task.target, task.stateDirectory) = ("a:1", "b:2", "/var/lib/df2redis/prod")
@@ -29,7 +29,7 @@ import Testing
         try #require(JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any])
     }
 
-    @Test func `to /api/sync/summary`() throws {
+    @Test func `answers /api/sync/summary with stage, endpoints, checkpoint and flows`() throws {
         let object = try object(LegacyDocuments(report()).summary)
         #expect(object["stage"] as? String == "full_sync")
         #expect(object["stageUpdatedAt"] as? String == "2027-01-15T08:00:00Z")
@@ -48,7 +48,7 @@ import Testing
         #expect(stages.map { $0["status"] } == ["rdb"])
     }
 
-    @Test func `to /api/sync/progress, in a full sync and after it`() throws {
+    @Test func `answers /api/sync/progress during a full sync and after it`() throws {
         var object = try object(LegacyDocuments(report()).progress)
         #expect(object["phase"] as? String == "full_sync")
         #expect(object["percent"] as? Double == 0.25)
@@ -73,7 +73,7 @@ import Testing
         #expect(incremental == ["lsnCurrent": 105_600, "lsnApplied": 105_550, "lagLsns": 50, "lagMillis": 200])
     }
 
-    @Test func `to /api/check/latest is the daemon's last comparison of both sides`() throws {
+    @Test func `answers /api/check/latest with the daemon's last comparison of both sides`() throws {
         var object = try object(LegacyDocuments(report()).check)
         #expect(object["status"] as? String == "not_run")
         #expect(object["message"] as? String == "none has been made since the task was started")
@@ -105,7 +105,7 @@ import Testing
         #expect(object["leftOutByPolicy"] as? Int == 4)
         #expect(object["message"] as? String == "1000 keys, 3 differed, 1 is mended, 4 left out by policy")
 
-        // Of those that nobody asks for, if it is the later one.
+        // A pass that the daemon made by itself is the last one if it is later.
         let own = FinishedPass(at: 1_800_000_060_000, progress: .init(keys: 7, expectedKeys: 7), found: 0)
         for object in [try latest(asked, own), try latest(nil, own)] {
             #expect(object["finishedAt"] as? String == "2027-01-15T08:01:00Z")
@@ -117,7 +117,7 @@ import Testing
         #expect(object["message"] as? String == "NOPERM")
     }
 
-    @Test func `to /api/events`() throws {
+    @Test func `answers /api/events with the latest notices, warnings and errors`() throws {
         let report = report()
         #expect((try object(LegacyDocuments(report).events)["events"] as? [Any])?.isEmpty == true)
         let logger = report.events.noting(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
@@ -134,7 +134,7 @@ import Testing
         #expect((try object(LegacyDocuments(report).events)["events"] as? [Any])?.count == 200)
     }
 
-    @Test func `to /api/sync/progress before anything is known is zeros`() throws {
+    @Test func `answers /api/sync/progress with zeros before anything is known`() throws {
         let object = try object(LegacyDocuments(TaskReport(task: TaskDescription(name: "prod"))).progress)
         #expect(object["percent"] as? Double == 0)
         #expect(object["phase"] as? String == "handshake")

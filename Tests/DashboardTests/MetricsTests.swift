@@ -34,7 +34,7 @@ import Testing
         text.split(separator: "\n").first { $0.hasPrefix(sample + " ") }.map { String($0.dropFirst(sample.count + 1)) }
     }
 
-    @Test func `are what the status says, in seconds and bytes`() {
+    @Test func `have the values of the status, in seconds and bytes`() {
         let text = text(busy)
         #expect(value("df2redis_received_bytes_total{task=\"prod\",flow=\"0\"}", in: text) == "1099511627776")
         #expect(value("df2redis_records_total{task=\"prod\",flow=\"0\"}", in: text) == "11")
@@ -55,7 +55,7 @@ import Testing
         #expect(Double(value("df2redis_cpu_seconds_total{task=\"prod\"}", in: text) ?? "") ?? 0 > 0)
     }
 
-    @Test func `are all there at any time, and no others`() {
+    @Test func `are exactly the declared ones at any time`() {
         for text in [text(nil), text(busy)] {
             let names = text.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.map {
                 $0.split(separator: " ")[2]
@@ -65,7 +65,7 @@ import Testing
         }
     }
 
-    @Test func `have the ends of the certificates that the task shows`() {
+    @Test func `have the expiry of each client certificate`() {
         let report = TaskReport(task: TaskDescription(name: "prod"))
         report.certificateEnds = ["source": 1_800_000_000, "target.sentinel": 1_900_000_000]
         let text = MetricsText(report).text
@@ -74,7 +74,7 @@ import Testing
         #expect(value("\(name){task=\"prod\",side=\"target.sentinel\"}", in: text) == "1900000000.0")
     }
 
-    @Test func `have each event, reason and kind with 0 before it happens`() {
+    @Test func `have every event, reason and kind with 0 before it happens`() {
         let text = text(nil)
         for event in SessionFailure.allCases {
             #expect(value("df2redis_session_failures_total{task=\"prod\",event=\"\(event)\"}", in: text) == "0")
@@ -88,7 +88,7 @@ import Testing
         #expect(Set(IncidentKind.allCases).count == IncidentKind.allCases.count)
     }
 
-    @Test func `are each in the manual`() throws {
+    @Test func `are all in the manual page`() throws {
         let manual = try String(contentsOf: repository.appending(path: "packaging/man/df2redis.1"), encoding: .utf8)
         for metric in Metric.all { #expect(manual.contains("\n.B \(metric.name)\n"), "\(metric.name)") }
         for code in Health.Code.allCases {

@@ -4,7 +4,7 @@ import Testing
 @testable import Dashboard
 
 @Suite struct `The page's colours` {
-    /// Text and what is under it.
+    /// Text colours, each with a background that it is used on.
     private static let pairs = [
         ("ink", "paper"), ("ink", "card"), ("ink", "line"), ("soft", "paper"), ("soft", "card"), ("accent", "paper"),
         ("card", "accent"), ("good", "goodBack"), ("warn", "warnBack"), ("warn", "card"), ("bad", "badBack"),
@@ -29,7 +29,7 @@ import Testing
         return 0.2126 * part(16) + 0.7152 * part(8) + 0.0722 * part(0)
     }
 
-    @Test(arguments: 0..<2) func `can be told apart by who sees little`(_ scheme: Int) throws {
+    @Test(arguments: 0..<2) func `have the contrast that WCAG requires of text`(_ scheme: Int) throws {
         let colours = Self.schemes[scheme]
         for (text, ground) in Self.pairs {
             let both = try [text, ground].map { try Self.luminance(try #require(colours[$0])) }.sorted()

@@ -47,7 +47,7 @@ struct ServerScene {
 }
 
 @Suite struct `The HTTP server` {
-    @Test func `says how the task is, and why not`() async throws {
+    @Test func `reports health and readiness, and the reason if the task is unhealthy`() async throws {
         let scene = try await ServerScene()
         let port = try await scene.port()
         var answer = try HTTPClient.get("/health", port: port)
@@ -75,7 +75,7 @@ struct ServerScene {
         #expect(throws: LabError.self) { try HTTPClient.get("/health", port: port) }
     }
 
-    @Test func `says nothing more once the task ends`() async throws {
+    @Test func `logs nothing after it has been made silent`() async throws {
         let taken = try await ServerScene()
         let port = try await taken.port()
         let log = EventLog()
@@ -94,7 +94,7 @@ struct ServerScene {
         await server.stop()
     }
 
-    @Test func `is read only, and says what is not there`() async throws {
+    @Test func `is read-only, and answers unknown paths with 404`() async throws {
         let scene = try await ServerScene()
         let port = try await scene.port()
         for path in ["/nothing", "/api", "/api/status/", "/../etc/passwd", "/%00", "//health", "/api/stop"] {
@@ -118,7 +118,7 @@ struct ServerScene {
         await scene.server.stop()
     }
 
-    @Test func `answers what is not HTTP with 400, and closes`() async throws {
+    @Test func `closes a connection with a request that is not HTTP, with 400 or no answer`() async throws {
         let scene = try await ServerScene()
         let port = try await scene.port()
         for nonsense in [
@@ -133,7 +133,7 @@ struct ServerScene {
         await scene.server.stop()
     }
 
-    @Test func `asks for the token where one is set, everywhere but at the empty page`() async throws {
+    @Test func `answers 401 if a token is set and the request has none or another one`() async throws {
         let scene = try await ServerScene { $0.token = BearerToken("s3cret") }
         let port = try await scene.port()
         for path in ["/health", "/ready", "/api/status", "/nothing"] {
@@ -152,7 +152,7 @@ struct ServerScene {
         await scene.server.stop()
     }
 
-    @Test func `serves no other names than its own without a token`() async throws {
+    @Test func `refuses foreign Host names if no token is set`() async throws {
         func status(_ scene: ServerScene, _ path: String, host: String) async throws -> String {
             let client = try HTTPClient(port: try await scene.port())
             client.write("GET \(path) HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\r\n")
@@ -170,7 +170,7 @@ struct ServerScene {
         await guarded.server.stop()
     }
 
-    @Test func `knows its own names from those that anybody can have`() {
+    @Test func `accepts addresses, localhost and its own names as Host, and no others`() {
         let names = ServedNames(.fixed(host: "Page.corp.example", port: 7777), host: "db1.corp.example")
         for host in [
             nil, "", "127.0.0.1", "127.0.0.1:7777", "10.0.0.5:80", "[::1]:7777", "[2001:db8::1]", "localhost",
@@ -184,7 +184,7 @@ struct ServerScene {
         #expect(!ServedNames(.fixed(host: "10.0.0.5", port: 7777), host: "db1").accepts("10"))
     }
 
-    @Test func `ends what is too large: headers, addresses and bodies`() async throws {
+    @Test func `refuses headers, addresses and bodies that are too large`() async throws {
         let scene = try await ServerScene()
         let port = try await scene.port()
         let large = String(repeating: "x", count: 1 << 20)
@@ -203,13 +203,13 @@ struct ServerScene {
         await scene.server.stop()
     }
 
-    @Test func `closes a client that is slow, and serves the others meanwhile`() async throws {
+    @Test func `closes the connections of slow clients, and serves others meanwhile`() async throws {
         let scene = try await ServerScene {
             $0.limits.connections = 8
             $0.limits.answerTime = .milliseconds(500)
         }
         let port = try await scene.port()
-        // Says nothing, half a request, a body that does not come; more of them than there are places.
+        // Nothing, half a request, a body that does not come; more clients than connections are allowed.
         let slow = try (0..<12).map { number in
             let client = try HTTPClient(port: port)
             client.write(
@@ -222,7 +222,7 @@ struct ServerScene {
         await scene.server.stop()
     }
 
-    @Test func `goes on serving a connection that asks again and again`() async throws {
+    @Test func `serves thousands of requests on one connection`() async throws {
         let scene = try await ServerScene()
         let client = try HTTPClient(port: try await scene.port())
         for _ in 0..<2000 { client.write("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n") }
@@ -233,7 +233,7 @@ struct ServerScene {
 
     // MARK: Addresses
 
-    @Test func `moves on from the usual port to the next free one`() async throws {
+    @Test func `listens on the next free port if the usual one is taken`() async throws {
         let taken = try Listener()
         let scene = try await ServerScene { $0.address = .firstFree(host: "127.0.0.1", port: taken.port) }
         let port = try await scene.port()
@@ -243,7 +243,7 @@ struct ServerScene {
         await scene.server.stop()
     }
 
-    @Test func `reports an address that is taken once, and has it as soon as it is free`() async throws {
+    @Test func `reports once that its address is taken, and listens as soon as it is free`() async throws {
         var taken: Listener? = try Listener()
         let port = try #require(taken?.port)
         let scene = try await ServerScene { $0.address = .fixed(host: "127.0.0.1", port: port) }
@@ -258,7 +258,7 @@ struct ServerScene {
         await scene.server.stop()
     }
 
-    @Test func `listens on all interfaces where no host is given, and names the machine`() async throws {
+    @Test func `listens on all interfaces if no host is given, and its URL names the machine`() async throws {
         let scene = try await ServerScene { $0.address = .fixed(host: "", port: 0) }
         let port = try await scene.port()
         #expect(scene.report.url?.contains("[::]") == false)
@@ -266,7 +266,7 @@ struct ServerScene {
         await scene.server.stop()
     }
 
-    @Test func `reports a host that does not exist, and stops all the same`() async throws {
+    @Test func `reports a host that does not exist, and can still be stopped`() async throws {
         let scene = try await ServerScene { $0.address = .fixed(host: "no-such-host.invalid", port: 7777) }
         try wait(until: "it is reported") { !scene.log.latest.isEmpty }
         await scene.server.stop()
@@ -274,7 +274,7 @@ struct ServerScene {
 
     // MARK: The Unix socket
 
-    @Test func `takes the order to stop over the Unix socket alone`() async throws {
+    @Test func `accepts an order to stop over the Unix socket only`() async throws {
         let folder = try TemporaryFolder("run")
         let socket = ControlSocket(folder: folder.file("prod"))
         let scene = try await ServerScene {
@@ -295,7 +295,7 @@ struct ServerScene {
         #expect(throws: LabError.self) { try HTTPClient(socket: socket.path) }
     }
 
-    @Test func `says over the Unix socket alone how far the target is, at this moment`() async throws {
+    @Test func `reports the flows' current positions over the Unix socket only`() async throws {
         let folder = try TemporaryFolder("run")
         let socket = ControlSocket(folder: folder.file("prod"))
         let scene = try await ServerScene { $0.controlSocket = socket }
@@ -313,15 +313,15 @@ struct ServerScene {
         #expect(positions.phase == .stable && positions.session == 3)
         #expect(positions.nextLSNs == [7, nil])
         #expect(!positions.isStable, "a flow has no position yet")
-        // No beat of the task in between.
+        // The task has reported nothing in between.
         lsns.withLock { $0 = [LSN(8), LSN(1)] }
         #expect(try HTTPClient(socket: socket.path).request("/api/positions").body.contains("[8,1]"))
         #expect(try HTTPClient.get("/api/positions", port: try await scene.port()).status == 404)
         await scene.server.stop()
     }
 
-    /// A connection that is made ready, and that nobody handles, would end the process.
-    @Test func `stops while one connection after the other comes`() async throws {
+    /// A connection that is set up but never handled would crash the process.
+    @Test func `stops while clients keep connecting`() async throws {
         let folder = try TemporaryFolder("run")
         for round in 0..<10 {
             let socket = ControlSocket(folder: folder.file("prod\(round)"))
@@ -341,7 +341,7 @@ struct ServerScene {
         }
     }
 
-    /// As a process that was killed does.
+    /// Leaves a socket file as a killed process does.
     private func leaveSocket(at path: String) {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -354,7 +354,7 @@ struct ServerScene {
         close(descriptor)
     }
 
-    @Test func `takes the place of a socket that a killed task has left, and of no other`() async throws {
+    @Test func `replaces a socket that a killed task has left, but not that of a running task`() async throws {
         let folder = try TemporaryFolder("run")
         let socket = ControlSocket(folder: folder.path)
         leaveSocket(at: socket.path)

@@ -25,14 +25,14 @@ import Testing
         return status
     }
 
-    @Test func `received, applied and acknowledged are different figures, each under its name`() throws {
+    @Test func `has separate figures for received, applied and acknowledged data`() throws {
         let object = try object(status)
         #expect(object["phase"] as? String == "stable")
         #expect(object["receivedBytes"] as? Int == 10_000)
         #expect(object["appliedBytes"] as? Int == 4_000)
         #expect(object["queuedBytes"] as? Int == 5_000)
         #expect(object["queuedDiskBytes"] as? Int == 3_000)
-        // 10 that are decoded, and 5,000 bytes of 50 each.
+        // 10 decoded records, and queued ones: 5,000 bytes of 50 each.
         #expect(object["lagRecords"] as? Int == 110)
         #expect(object["isLagEstimated"] as? Bool == true)
         #expect(object["lagBytes"] as? Int == 6_000)
@@ -44,14 +44,14 @@ import Testing
         #expect(flows.map { $0["lagSeconds"] as? Double } == [12.4, 0])
     }
 
-    @Test func `without flows the lag is unknown, not nothing`() throws {
+    @Test func `has null, not 0, as the lag if there are no flows`() throws {
         let object = try object(ReplicationStatus(phase: .waiting, source: "a:1", target: "b:2"))
         for key in ["lagRecords", "lagBytes", "lagSeconds", "isLagEstimated"] {
             #expect(object[key] is NSNull, "\(key)")
         }
     }
 
-    @Test func `is read by a command as it was written, with or without figures that are not known`() throws {
+    @Test func `can be read back as it was written, also with unknown figures`() throws {
         let report = TaskReport(task: TaskDescription(name: "prod"))
         let now = TaskState.Moment(instant: .now, milliseconds: 1_800_000_000_000)
         for status in [status, ReplicationStatus(phase: .waiting, source: "a:1", target: "b:2")] {
@@ -67,7 +67,7 @@ import Testing
         #expect(try StatusDocument(json: json).lagSeconds == nil)
     }
 
-    @Test func `an answer to a demand has its fields beside those that every answer has`() throws {
+    @Test func `can have the fields of a verification beside those of every answer`() throws {
         var figures = Verification.Figures()
         (figures.number, figures.phase, figures.failure) = (3, .failed, "NOPERM")
         let answer = VerificationAnswer(
@@ -83,7 +83,7 @@ import Testing
         #expect(try VerificationAnswer(json: answer.json) == answer)
     }
 
-    @Test func `the line of systemctl status tells phase, keys, lag and target`() {
+    @Test func `has a summary line for systemctl with phase, keys, lag and target`() {
         #expect(
             status.summary == "stable: 11 records applied, lag about 110 records, 12.4 s, 2 flows, a:1 to b:2")
         var known = status

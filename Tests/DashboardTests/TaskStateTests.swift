@@ -27,7 +27,7 @@ import Testing
 
     private func code(_ health: Health) -> Health.Code? { if case .bad(let code, _) = health { code } else { nil } }
 
-    @Test mutating func `is well from the start, and ready once it is stable`() {
+    @Test mutating func `is healthy from the start, and ready once the task is stable`() {
         #expect(health.isGood)
         #expect(code(readiness) == .notStable)
         for phase in [Phase.connecting, .fullSync, .catchingUp, .leaving] {
@@ -39,13 +39,13 @@ import Testing
         #expect(readiness.isGood)
     }
 
-    @Test mutating func `is well while the target is away, and not ready`() {
+    @Test mutating func `is healthy but not ready while the target is lost`() {
         beat(.stable) { $0.isTargetLost = true }
         #expect(health.isGood)
         #expect(code(readiness) == .targetLost)
         beat(.stable) { ($0.isTargetLost, $0.targetLoss) = (true, "connect to b:2: Connection refused") }
         #expect(readiness == .bad(.targetLost, "the target does not serve: connect to b:2: Connection refused"))
-        // No session gets as far as its flows: the target is lost between two attempts too.
+        // The target stays lost between two attempts: no session gets as far as its flows.
         beat(.waiting) { ($0.failure, $0.detail) = ("targetLost", "connect to b:2: Connection refused") }
         beat(.connecting)
         #expect(state.status?.isTargetLost == true && health.isGood)
@@ -57,7 +57,7 @@ import Testing
         }
     }
 
-    @Test mutating func `is not well while the source is lost, until it is followed again`() {
+    @Test mutating func `is unhealthy from the loss of the source until the task follows it again`() {
         beat(.stable)
         beat(.waiting) { ($0.failure, $0.detail) = ("sourceLost", "connect to a:1: Connection refused") }
         #expect(health == .bad(.sourceLost, "connect to a:1: Connection refused"))
@@ -71,7 +71,7 @@ import Testing
         #expect(readiness.isGood)
     }
 
-    @Test mutating func `is ready with less lag than the limit, and with any where there is none`() {
+    @Test mutating func `is ready if the lag is below the limit, or if there is no limit`() {
         beat(.stable) { $0.flows[0].lag = .milliseconds(29_999) }
         #expect(readiness.isGood)
         beat(.stable) { $0.flows[0].lag = .seconds(30) }
@@ -79,7 +79,7 @@ import Testing
         #expect(state.readiness(lagHigh: nil, at: now.instant).isGood)
     }
 
-    @Test mutating func `is not well when a part of it hangs, or its coordinator`() {
+    @Test mutating func `is unhealthy if a part of the task or its coordinator hangs`() {
         beat(.stable, isAlive: false)
         #expect(code(health) == .hanging)
         beat(.stable)
@@ -88,7 +88,7 @@ import Testing
         #expect(health == .bad(.noBeat, "the coordinator has not run for 11 s"))
     }
 
-    @Test mutating func `knows since when a phase lasts`() {
+    @Test mutating func `knows when the phase began`() {
         beat(.fullSync)
         let begin = now.milliseconds
         beat(.fullSync)
@@ -112,7 +112,7 @@ import Testing
 
     private var received: [UInt64] { state.totals.flows.map(\.receivedBytes) }
 
-    @Test mutating func `has totals that never go back, through sessions of any number of flows`() {
+    @Test mutating func `has totals that never decrease over sessions with any number of flows`() {
         state.take(.phase(figures(session: 1, [10, 20])), at: now)
         #expect(received == [10, 20])
         state.take(.sessionEnded(figures(session: 1, [15, 25])), at: now)

@@ -6,7 +6,7 @@ import Testing
 @testable import Dashboard
 
 /// The dashboard and the alerts of the package: for Grafana and Prometheus.
-@Suite struct `What hangs on the wall` {
+@Suite struct `The packaged dashboard and alerts` {
     private static let rules = "packaging/prometheus/df2redis.rules.yml"
     private static let dashboard = "packaging/grafana/df2redis.json"
 
@@ -19,7 +19,7 @@ import Testing
         Set(text.matches(of: /\bdf2redis_[a-z_]+/).map { String($0.output) })
     }
 
-    @Test(arguments: [rules, dashboard]) func `names metrics that exist, with labels that they have`(
+    @Test(arguments: [rules, dashboard]) func `use only metrics and labels that exist`(
         _ path: String
     ) throws {
         var known: [String: Set<String>] = [:]
@@ -39,7 +39,7 @@ import Testing
         }
     }
 
-    @Test func `is a dashboard of panels with a query each, and one in the place of one`() throws {
+    @Test func `have panels that do not overlap, with queries by instance and task`() throws {
         let object = try JSONSerialization.jsonObject(with: Data(Self.text(Self.dashboard).utf8)) as? [String: Any]
         let panels = try #require(object?["panels"] as? [[String: Any]])
         #expect(Set(panels.compactMap { $0["id"] as? Int }).count == panels.count)
@@ -65,7 +65,7 @@ import Testing
         }
     }
 
-    @Test(.enabled(if: promtool != nil)) func `passes promtool`() throws {
+    @Test(.enabled(if: promtool != nil)) func `pass promtool`() throws {
         let folder = try TemporaryFolder("rules")
         let process = try ChildProcess(
             try #require(promtool), ["check", "rules", repository.appending(path: Self.rules).path],
@@ -79,7 +79,7 @@ import Testing
         var labels: [String: String]
     }
 
-    /// What a task says at its start, then for `quietMinutes` minutes, and what it says from then on.
+    /// A task's counters at its start and for `quietMinutes` minutes, and then with incidents.
     private static func scrapes(quietMinutes: Int) -> String {
         let report = TaskReport(task: TaskDescription(name: "prod"))
         let before = quietMinutes == 0 ? [:] : samples(of: MetricsText(report).text)
@@ -111,19 +111,19 @@ import Testing
         Alert(name: "Df2redisFullSyncsRepeat", labels: [:]),
     ]
 
-    @Test(.enabled(if: promtool != nil), arguments: alerts) func `tells of the first occurrence`(
+    @Test(.enabled(if: promtool != nil), arguments: alerts) func `fire at the first occurrence`(
         _ alert: Alert
     ) throws {
         try expect([alert], of: alert.name, inScrapes: Self.scrapes(quietMinutes: 5))
     }
 
-    @Test(.enabled(if: promtool != nil)) func `tells of an incident before the first scrape`() throws {
+    @Test(.enabled(if: promtool != nil)) func `fire for an incident before the first scrape`() throws {
         try expect([Self.alerts[0]], of: Self.alerts[0].name, inScrapes: Self.scrapes(quietMinutes: 0))
     }
 
     /// Each process is first scraped when its full sync has been counted.
     @Test(.enabled(if: promtool != nil), arguments: [(10, 3, false), (2, 5, true)])
-    func `reports a task that restarts again and again`(_ minutes: Int, _ restarts: Int, _ fires: Bool) throws {
+    func `fire only for a task that restarts too often`(_ minutes: Int, _ restarts: Int, _ fires: Bool) throws {
         let starts = (0...restarts).map { "\(1000 + $0 * minutes * 60)x\(minutes - 1)" }.joined(separator: " ")
         let scrapes = [
             ("df2redis_start_time_seconds", starts), ("df2redis_full_syncs_total", "1x60"),
@@ -132,7 +132,7 @@ import Testing
         try expect(fires ? [alert] : [], of: alert.name, inScrapes: scrapes, after: minutes * (restarts + 1) - 1)
     }
 
-    @Test(.enabled(if: promtool != nil), arguments: [0, 1]) func `reports keys that cannot be read at the source`(
+    @Test(.enabled(if: promtool != nil), arguments: [0, 1]) func `fire while keys cannot be read at the source`(
         _ value: Int
     ) throws {
         let series = "df2redis_refresh_blocked{instance=\"a\",job=\"df2redis\",task=\"prod\"}"
@@ -142,9 +142,9 @@ import Testing
             inScrapes: "      - {series: '\(series)', values: '\(value)x20'}\n")
     }
 
-    /// The clock of such a test begins at 0.
+    /// The clock of a test by promtool begins at 0.
     @Test(.enabled(if: promtool != nil), arguments: [(3600, true), (90 * 86_400, false)])
-    func `reports a certificate of our own that ends soon`(_ end: Int, _ fires: Bool) throws {
+    func `fire for a client certificate that expires soon`(_ end: Int, _ fires: Bool) throws {
         let labels = "instance=\"a\",job=\"df2redis\",side=\"source\",task=\"prod\""
         let series = "df2redis_client_certificate_expiry_seconds{\(labels)}"
         let alert = Alert(name: "Df2redisCertificateEnds", labels: ["side": "source"])
@@ -160,7 +160,7 @@ import Testing
             let labels = ["severity": "warning", "instance": "a", "task": "prod"].merging(alert.labels) { $1 }
             return "{exp_labels: {" + labels.map { "\($0): \($1)" }.joined(separator: ", ") + "}}"
         }
-        // What an annotation says is compared as well where it is given; labels are what matters here.
+        // promtool compares the annotations too if a rule has them; only the labels matter here.
         let rules = try Self.text(Self.rules).replacing(/(?m)^ +(annotations|summary|description):.*\n/, with: "")
         _ = try folder.write(rules, to: "rules.yml")
         let test = """

@@ -3,8 +3,8 @@ import Glibc
 import Link
 import Testing
 
-@Suite struct `An abandoned session` {
-    /// Both ends of a stream: ours as a store would give it back, and the master's.
+@Suite struct `An abandoned replication session` {
+    /// Both ends of a stream: ours as systemd's store would return it, and the master's.
     private struct Pair {
         let ours: Int32
         let master: Int32
@@ -34,7 +34,7 @@ import Testing
         func release(name: String) { released.withLock { $0.append(name) } }
     }
 
-    @Test func `is read, ended FIN first, read on to the master's FIN and released, the main connection last`() {
+    @Test func `sends FIN, reads up to the master's FIN and releases the socket, with the main connection last`() {
         let (flow, main) = (Pair(), Pair())
         let keeper = Keeper()
         flow.send(1000)
@@ -44,7 +44,7 @@ import Testing
             var byte: UInt8 = 0
             let count = recv(main.master, &byte, 1, Int32(MSG_DONTWAIT))
             wasMainOpen.withLock { $0 = count < 0 && errno == EAGAIN }
-            // What was on its way when our FIN came.
+            // Bytes that were on their way when our FIN came.
             flow.send(500)
             close(flow.master)
             main.waitForFIN()
@@ -62,7 +62,7 @@ import Testing
         #expect(keeper.released.withLock { $0 } == ["flow-0", "main"])
     }
 
-    @Test func `is closed without the master's FIN when that does not come, and nothing unread is left`() {
+    @Test func `is closed after the time limit if the master sends no FIN, with everything read`() {
         let flow = Pair()
         flow.send(100)
         let departures = AbandonedSession.leave(

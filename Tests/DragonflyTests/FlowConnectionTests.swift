@@ -4,14 +4,14 @@ import Testing
 
 @testable import Dragonfly
 
-@Suite struct `A flow that is taken over from its handshake` {
-    /// Takes nothing.
+@Suite struct `A flow connection that is taken over from its handshake` {
+    /// A receiver without room.
     private final class FullReceiver: FlowReceiver {
         func receive(_ body: (UnsafeMutableRawBufferPointer) -> Int) -> Bool { false }
         func endOfFlow() {}
     }
 
-    @Test func `is read on when there is no room for what came with the answer`() async throws {
+    @Test func `is read to its end even if the receiver has no room for the first bytes`() async throws {
         let server = try ScriptedServer { connection in
             _ = connection.receive()
             connection.send("+PONG\r\n")

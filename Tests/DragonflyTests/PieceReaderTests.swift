@@ -36,7 +36,7 @@ import Wire
         return (pieces, step)
     }
 
-    @Test func `is all of a string, in order`() async throws {
+    @Test func `returns the whole of a string, in order`() async throws {
         let text = String(repeating: "0123456789abcdef", count: 200_000)
         let (pieces, last) = try await pieces(.string) { try $0.command("SET", "k", text) }
         #expect(last == .end)
@@ -44,7 +44,7 @@ import Wire
         #expect(pieces.flatMap { if case .string(let bytes) = $0 { bytes } else { [UInt8]() } } == bytes(text))
     }
 
-    @Test func `is all of a list, in pieces of bounded size`() async throws {
+    @Test func `returns the whole of a list, in pieces of bounded size`() async throws {
         let elements = (0..<20_000).map { "element \($0)" }
         let (pieces, last) = try await pieces(.list) { try $0.command(["RPUSH", "k"] + elements) }
         #expect(last == .end)
@@ -54,7 +54,7 @@ import Wire
         #expect(lists.count > 8)
     }
 
-    @Test func `shrinks its pieces where elements are large`() async throws {
+    @Test func `has fewer elements per piece if elements are large`() async throws {
         let element = String(repeating: "x", count: 100_000)
         let (pieces, _) = try await pieces(.list) { client in
             for _ in 0..<200 { try client.command("RPUSH", "k", element) }
@@ -64,7 +64,7 @@ import Wire
         #expect(counts.dropFirst().allSatisfy { $0 <= 2 })
     }
 
-    @Test func `is all of a sorted set, with its scores to the last bit`() async throws {
+    @Test func `returns the whole of a sorted set, with exact scores`() async throws {
         let scores = (0..<3000).map { Double($0) / 7 } + [.infinity, -.infinity, 1e300, .leastNonzeroMagnitude]
         let (pieces, last) = try await pieces(.zset) { client in
             try client.command(["ZADD", "k"] + scores.enumerated().flatMap { ["\($0.element)", "m\($0.offset)"] })
@@ -78,7 +78,7 @@ import Wire
         #expect(scores.enumerated().allSatisfy { found[bytes("m\($0.offset)")] == $0.element })
     }
 
-    @Test func `is all of a stream, with its groups`() async throws {
+    @Test func `returns the whole of a stream, with its consumer groups`() async throws {
         let (pieces, last) = try await pieces(.stream) { client in
             for number in 1...3000 { try client.command("XADD", "k", "\(number)-1", "f", "v\(number)") }
             try client.command("XGROUP", "CREATE", "k", "g", "0")
@@ -109,7 +109,7 @@ import Wire
         #expect(names.sorted() == ["consumer c", "group empty", "group g"])
     }
 
-    @Test func `has changed when its key has another type, or is gone`() async throws {
+    @Test func `is reported as changed if its key has another type or is missing`() async throws {
         let elements = (0..<20_000).map { "element \($0)" }
         func fill(_ client: RESPClient) throws { try client.command(["RPUSH", "k"] + elements) }
         let other = try await pieces(.list, afterFirst: { try $0.command("SET", "k", "v") }, fill)

@@ -2,26 +2,26 @@ import Testing
 
 @testable import Dragonfly
 
-@Suite struct `When a flow is read again` {
+@Suite struct `The pace of reading a flow` {
     private let start = ContinuousClock.now
 
-    @Test func `a quiet flow is read when something comes`() {
+    @Test func `reads a quiet flow as soon as bytes arrive`() {
         var pace = ReadPace()
         #expect(pace.turnEnded(bytes: 100, at: start) == nil)
         #expect(pace.turnEnded(bytes: 100, at: start + .milliseconds(2)) == nil)
     }
 
-    @Test func `a flow that brings a little again and again is read every two milliseconds`() {
+    @Test func `reads a flow with frequent small writes every two milliseconds`() {
         var pace = ReadPace()
         _ = pace.turnEnded(bytes: 100, at: start)
         #expect(pace.turnEnded(bytes: 100, at: start + .microseconds(100)) == ReadPace.shortPause)
         #expect(pace.turnEnded(bytes: 100, at: start + .microseconds(2200)) == ReadPace.shortPause)
-        // Nothing came meanwhile: the kernel reports what comes next.
+        // Nothing came meanwhile: the next read waits for the kernel's notice.
         #expect(pace.turnEnded(bytes: 0, at: start + .microseconds(4300)) == nil)
         #expect(pace.turnEnded(bytes: 100, at: start + .microseconds(9000)) == nil)
     }
 
-    @Test func `a busy flow that brings many records is read half as often`() {
+    @Test func `reads a flow with many records half as often`() {
         var pace = ReadPace()
         _ = pace.turnEnded(bytes: 100, at: start)
         let many = ReadPace.longPauseBytes
@@ -30,7 +30,7 @@ import Testing
         #expect(pace.turnEnded(bytes: many - 1, at: start + .microseconds(8300)) == ReadPace.shortPause)
     }
 
-    @Test func `a flow that brings much is read on at once`() {
+    @Test func `reads a flow with large writes without a pause`() {
         var pace = ReadPace()
         _ = pace.turnEnded(bytes: 100, at: start)
         #expect(pace.turnEnded(bytes: ReadPace.fastTurnBytes, at: start + .microseconds(100)) == nil)

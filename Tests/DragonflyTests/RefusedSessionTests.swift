@@ -3,9 +3,9 @@ import Lab
 import Link
 import Testing
 
-/// What a source says when it ends a connection by itself.
-@Suite struct `A source that ends a connection` {
-    /// The error that opening a session comes to.
+/// The error that a source sends before it closes a connection must reach the operator.
+@Suite struct `A source that closes a connection with an error` {
+    /// The error with which opening a session fails.
     private func refusal(by server: ScriptedServer) async throws -> SourceError {
         let settings = SourceSettings(
             endpoint: Endpoint(host: "127.0.0.1", port: server.port), clientID: String(repeating: "a", count: 40),
@@ -28,7 +28,9 @@ import Testing
             ("LOADING Dragonfly is loading the dataset in memory", .loading),
             ("ERR the backend is gone", .unreachable),
         ], [false, true])
-    func `is repeated in the error`(_ refusal: (words: String, code: SourceError.Code), isReset: Bool) async throws {
+    func `is quoted in the error of the session`(
+        _ refusal: (words: String, code: SourceError.Code), isReset: Bool
+    ) async throws {
         let server = try ScriptedServer { connection in
             connection.send("-\(refusal.words)\r\n")
             if isReset { connection.closesWithReset() }
@@ -41,7 +43,7 @@ import Testing
         }
     }
 
-    @Test func `is the same error on an ordinary connection as in a session`() {
+    @Test func `leads to the same error on an ordinary connection as in a session`() {
         let peer = "127.0.0.1:6379"
         let errors: [(any Error, SourceError.Code)] = [
             (RequestFailure.tls(TLSError(.certificate, "untrusted")), .tls),
@@ -59,7 +61,7 @@ import Testing
         #expect(SourceError(ordinary: CancellationError()).code == .unreachable)
     }
 
-    @Test func `of a flow is repeated in the error`() async throws {
+    @Test func `is quoted in the error of the session if it was a flow's connection`() async throws {
         let server = try ScriptedServer { connection, number in
             guard number == 0 else {
                 connection.send("-ERR max number of clients reached\r\n")

@@ -3,7 +3,7 @@ import Wire
 
 @testable import Dragonfly
 
-@Suite("The order of a session")
+@Suite("The command sequence of a session")
 struct SessionStateMachineTests {
     private static let id = "090b9cd765968fe9facc800827df0c46e1c6a051"
     private static let token = String(repeating: "a", count: 40)
@@ -23,7 +23,7 @@ struct SessionStateMachineTests {
             displayName: "df2redis/prod@db7", resumePoint: resume)
     }
 
-    /// As far as the flows' commands.
+    /// Answers the machine up to the commands of the flows.
     private func greet(_ machine: inout SessionStateMachine) throws -> SessionStateMachine.Action {
         #expect(machine.connected() == .send(["PING"]))
         #expect(try machine.mainReplied(.simple("PONG")) == .send(["TIME"]))
@@ -37,7 +37,7 @@ struct SessionStateMachineTests {
         return try machine.mainReplied(Self.ok)
     }
 
-    @Test("of a full sync is the one of the protocol")
+    @Test("follows the protocol in a full sync")
     func fullSync() throws {
         var machine = machine()
         let flows = try greet(&machine)
@@ -48,7 +48,7 @@ struct SessionStateMachineTests {
         #expect(try machine.flowReplied(FlowID(1), Self.full) == .wait)
         #expect(machine.flowModes?.count == 2)
         #expect(machine.begin() == .startReadersThenSend(["DFLY", "SYNC", "SYNC1"]))
-        // A flow may be through before the reply to SYNC is here.
+        // A flow may complete its snapshot before the reply to SYNC arrives.
         #expect(try machine.snapshotCompleted(FlowID(1)) == .wait)
         #expect(try machine.mainReplied(Self.ok) == .wait)
         #expect(try machine.snapshotCompleted(FlowID(1)) == .wait, "a flow counts once")
@@ -56,7 +56,7 @@ struct SessionStateMachineTests {
         #expect(try machine.mainReplied(Self.ok) == .stable)
     }
 
-    @Test("of a continued session has STARTSTABLE only")
+    @Test("has STARTSTABLE only if the session is continued")
     func partialSync() throws {
         var machine = machine(resume: ResumePoint(replicationID: Self.id, nextLSNs: [LSN(7), LSN(9)]))
         let flows = try greet(&machine)
@@ -71,7 +71,7 @@ struct SessionStateMachineTests {
         #expect(try machine.mainReplied(Self.ok) == .stable)
     }
 
-    @Test("ends where STARTSTABLE is refused after PARTIAL: the position has left the buffer")
+    @Test("ends if STARTSTABLE is refused after PARTIAL: the position has left the buffer")
     func refusedContinuation() throws {
         var machine = machine(resume: ResumePoint(replicationID: Self.id, nextLSNs: [LSN(7), LSN(9)]))
         _ = try greet(&machine)
@@ -86,7 +86,7 @@ struct SessionStateMachineTests {
         }
     }
 
-    @Test("goes on when the master tells neither its time nor its release")
+    @Test("goes on if the master reports neither its time nor its release")
     func refusedTime() throws {
         var machine = machine()
         _ = machine.connected()
@@ -99,7 +99,7 @@ struct SessionStateMachineTests {
         #expect(machine.session?.version == nil)
     }
 
-    @Test("goes on when the master does not take a name")
+    @Test("goes on if the master refuses a client name")
     func refusedName() throws {
         var machine = machine()
         _ = machine.connected()
@@ -109,7 +109,7 @@ struct SessionStateMachineTests {
         #expect(try machine.mainReplied(.error("ERR syntax error")) == .send(["REPLCONF", "capa", "dragonfly"]))
     }
 
-    @Test("tells the master's release, which a continued flow does not")
+    @Test("learns the master's release from INFO, as a continued flow does not report it")
     func release() throws {
         var machine = machine()
         _ = try greet(&machine)
@@ -117,7 +117,7 @@ struct SessionStateMachineTests {
     }
 
     @Test(
-        "asks for no position of another master or of another number of flows",
+        "ignores a position of another master or with another number of flows",
         arguments: [
             ResumePoint(replicationID: String(repeating: "0", count: 40), nextLSNs: [LSN(7), LSN(9)]),
             ResumePoint(replicationID: id, nextLSNs: [LSN(7)]),
@@ -129,7 +129,7 @@ struct SessionStateMachineTests {
             flows == .openFlows([["DFLY", "FLOW", Self.id, "SYNC1", "0"], ["DFLY", "FLOW", Self.id, "SYNC1", "1"]]))
     }
 
-    @Test("ends where some flows answer FULL and others PARTIAL: the master would abort later")
+    @Test("ends if some flows answer FULL and others PARTIAL: the master would abort later")
     func mixedFlows() throws {
         var machine = machine(resume: ResumePoint(replicationID: Self.id, nextLSNs: [LSN(7), LSN(9)]))
         _ = try greet(&machine)
@@ -143,7 +143,7 @@ struct SessionStateMachineTests {
         #expect(machine.flowModes == nil)
     }
 
-    @Test("begins with AUTH where there is a password", arguments: [nil, "replica"] as [String?])
+    @Test("begins with AUTH if there is a password", arguments: [nil, "replica"] as [String?])
     func authentication(_ user: String?) throws {
         var machine = machine(password: "secret", user: user)
         #expect(machine.connected() == .send(user.map { ["AUTH", $0, "secret"] } ?? ["AUTH", "secret"]))
@@ -151,7 +151,7 @@ struct SessionStateMachineTests {
     }
 
     @Test(
-        "ends with words for a DBA",
+        "ends with an error that says to a DBA what to do",
         arguments: [
             ("NOAUTH Authentication required.", SourceError.Code.permission, "source.password"),
             ("WRONGPASS invalid username-password pair or user is disabled.", .permission, "refuses the password"),
@@ -181,7 +181,7 @@ struct SessionStateMachineTests {
     }
 
     @Test(
-        "takes an unknown refusal of a made session's commands for a state that passes",
+        "treats an unknown refusal of FLOW, SYNC or STARTSTABLE as transient",
         arguments: ["FLOW", "SYNC", "STARTSTABLE"])
     func unknownRefusals(_ step: String) throws {
         var machine = machine()
@@ -202,7 +202,7 @@ struct SessionStateMachineTests {
         }
     }
 
-    @Test("recognises a Redis, which says OK to everything")
+    @Test("ends with an error if the source is a Redis, which answers OK to everything")
     func redisAsSource() throws {
         var machine = machine()
         _ = machine.connected()
@@ -219,7 +219,7 @@ struct SessionStateMachineTests {
     }
 
     @Test(
-        "takes no greeting that is not one",
+        "ends with an error after a malformed greeting",
         arguments: [
             .array([.simple("x")]), .array(nil), .integer(1), .array([.simple(id), .simple("SYNC1"), .integer(0)]),
             .array([.simple(id), .simple("SYNC1"), .integer(1025)]),
@@ -240,9 +240,9 @@ struct SessionStateMachineTests {
         }
     }
 
-    /// Whatever a master answers, and in whatever order flows come through: what is sent keeps the rules of Protocol
+    /// Whatever a master answers, in whatever order flows complete: the commands sent keep the rules of Protocol
     /// 0.3 and 2.7.
-    @Test("never becomes one that crashes a master", arguments: 0..<500 as Range<UInt64>)
+    @Test("never becomes a sequence that crashes a master", arguments: 0..<500 as Range<UInt64>)
     func randomMasters(_ seed: UInt64) {
         var random = SeededRandom(state: seed &* 0x9E37_79B9_7F4A_7C15 &+ 1)
         var machine = machine(
@@ -260,7 +260,7 @@ struct SessionStateMachineTests {
                 switch action {
                 case .send(let command):
                     rules.sent(command)
-                    // The right answer more often than not, or hardly a session would get far.
+                    // Mostly the right answer, or hardly any session would get far.
                     let right: RESPValue =
                         command == ["PING"]
                         ? .simple("PONG") : command == ["REPLCONF", "capa", "dragonfly"] ? Self.greeting : Self.ok
@@ -286,7 +286,7 @@ struct SessionStateMachineTests {
                 }
             }
         } catch {
-            // A session that ends is what the rules are for.
+            // The session has ended, as it should after a wrong answer.
         }
         #expect(rules.violations == [], "seed \(seed)")
     }

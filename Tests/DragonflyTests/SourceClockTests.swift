@@ -7,7 +7,7 @@ import Wire
         .array([.integer(seconds), .integer(microseconds)])
     }
 
-    @Test func `is taken to have shown its time in the middle of the request`() {
+    @Test func `is assumed to have been read in the middle of the request`() {
         let clock = SourceClock()
         #expect(!clock.isMeasured && clock.skew == 0)
         clock.answered(time(1800000000, 123999), between: 1_800_000_000_000, and: 1_800_000_000_100)
@@ -16,7 +16,7 @@ import Wire
         #expect(clock.skew == -1000)
     }
 
-    @Test func `is not believed to be what a long request says, once better is known`() {
+    @Test func `keeps the skew from a short request if a longer one follows`() {
         let clock = SourceClock()
         clock.answered(time(1800000000, 0), between: 1_800_000_000_000, and: 1_800_000_002_000)
         #expect(clock.skew == -1000)
@@ -26,7 +26,7 @@ import Wire
         #expect(clock.skew == -100)
     }
 
-    @Test func `is read from strings too`() {
+    @Test func `can be read from strings too`() {
         let clock = SourceClock()
         clock.answered(.array([.simple("1"), .simple("5000")]), between: 0, and: 0)
         #expect(clock.skew == 1005)
@@ -37,7 +37,7 @@ import Wire
             .error("NOPERM no"), .simple("OK"), .array(nil),
             .array([.simple("9223372036854775807"), .simple("0")]), .array([.simple("1"), .simple("-1")]),
         ] as [RESPValue])
-    func `is left alone by any other reply`(_ reply: RESPValue) {
+    func `stays unmeasured after any other reply`(_ reply: RESPValue) {
         let clock = SourceClock()
         clock.answered(reply, between: 0, and: 1)
         #expect(!clock.isMeasured && clock.skew == 0)

@@ -19,7 +19,7 @@ import Wire
         throw LabError("it was answered")
     }
 
-    @Test func `is not used after a login that was refused`() async throws {
+    @Test func `is not used after a refused login`() async throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         try redis.client().command("CONFIG", "SET", "requirepass", "right")
@@ -35,7 +35,7 @@ import Wire
         await other.close()
     }
 
-    @Test func `is not used with a master that is not the one of the session`() async throws {
+    @Test func `is not used if its master is another one than the session's`() async throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         let reader = ValueReader(
@@ -47,7 +47,7 @@ import Wire
         await reader.close()
     }
 
-    @Test func `is kept under its name from when it can be used until it has been left`() async throws {
+    @Test func `is kept in systemd's store from its first use until it is closed`() async throws {
         final class Keeper: SocketStore {
             let events = Lock<[String]>([])
             func keep(_ descriptor: Int32, name: String) { events.withLock { $0.append("keep \(name)") } }

@@ -16,7 +16,7 @@ import Testing
             endpoint: Endpoint(host: "127.0.0.1", port: master.port), clientID: "test", displayName: "test")
     }
 
-    @Test func `is without a gap if it is made longer in time`() async throws {
+    @Test func `is unbroken if it is prolonged before it ends`() async throws {
         let pause = try await WritePause(settings: settings)
         try await pause.begin(for: .seconds(60))
         try await pause.begin(for: .seconds(60))
@@ -27,7 +27,7 @@ import Testing
         master.stop()
     }
 
-    @Test func `has a gap if it is made longer when it was over`() async throws {
+    @Test func `is broken if it is prolonged after it has ended`() async throws {
         let pause = try await WritePause(settings: settings)
         try await pause.begin(for: .milliseconds(50))
         try await Task.sleep(for: .milliseconds(100))

@@ -30,7 +30,7 @@ struct ChannelTests {
         return condition()
     }
 
-    @Test("reads what is there, says when nothing is, and sees the peer's FIN")
+    @Test("returns the bytes that have arrived, wouldBlock if there are none, and the peer's FIN")
     func reading() throws {
         let (ours, theirs) = try pair()
         let queue = DispatchQueue(label: "test")
@@ -53,7 +53,7 @@ struct ChannelTests {
     }
 
     /// A handler that reads four bytes a turn.
-    @Test("calls the read handler until all is read", arguments: ["open", "closed", "reset"])
+    @Test("calls the read handler until everything has been read", arguments: ["open", "closed", "reset"])
     func turns(end: String) async throws {
         let server = try ScriptedServer { connection in
             connection.send("0123456789ab")
@@ -90,7 +90,7 @@ struct ChannelTests {
         queue.sync { channel.close() }
     }
 
-    @Test("keeps what the kernel does not take, and writes it when there is room again")
+    @Test("buffers what the kernel does not take, and writes it when there is room again")
     func backPressure() throws {
         let (ours, theirs) = try pair()
         defer { close(theirs) }
@@ -118,7 +118,7 @@ struct ChannelTests {
         queue.sync { shared.close() }
     }
 
-    @Test("writes what others keep, as it grows")
+    @Test("writes from a buffer of its owner, also what is appended later")
     func growingSource() throws {
         let (ours, theirs) = try pair()
         defer { close(theirs) }
@@ -148,7 +148,7 @@ struct ChannelTests {
         }
     }
 
-    @Test("says once that it is broken, and lets what the peer sent before be read")
+    @Test("reports a broken connection once, and still reads what the peer sent before")
     func brokenPipe() throws {
         let (ours, theirs) = try pair()
         let queue = DispatchQueue(label: "test")
@@ -168,7 +168,7 @@ struct ChannelTests {
         }
     }
 
-    @Test("closes its descriptor once no source watches it, after a FIN", arguments: [false, true])
+    @Test("sends a FIN and closes its descriptor once no dispatch source watches it", arguments: [false, true])
     func closing(_ isReading: Bool) throws {
         let (ours, theirs) = try pair()
         defer { close(theirs) }
@@ -186,7 +186,7 @@ struct ChannelTests {
         #expect(read(theirs, &byte, 1) == 0, "the peer sees a FIN")
     }
 
-    @Test("gives its socket away open and unread")
+    @Test("hands over its socket open and unread")
     func detaching() throws {
         let (ours, theirs) = try pair()
         defer { close(theirs) }

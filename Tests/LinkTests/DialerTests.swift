@@ -17,7 +17,7 @@ extension Listener {
         }
     }
 
-    /// Connections that nobody accepts: after them the kernel answers no more.
+    /// Makes connections that nobody accepts: after them the kernel answers no more.
     func fill() -> [Int32] {
         (0..<4).map { _ in
             let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
@@ -31,7 +31,7 @@ extension Listener {
 @Suite struct `Dialing a host` {
     private let endpoint = Endpoint(host: "a.test", port: 1)
 
-    @Test func `of several addresses leaves time for the second where the first is a black hole`() async throws {
+    @Test func `leaves time for the second address if the first does not answer`() async throws {
         let (hole, server) = (try Listener(backlog: 0), try Listener(backlog: 8))
         let fillers = hole.fill()
         defer { for filler in fillers { close(filler) } }
@@ -43,7 +43,7 @@ extension Listener {
         }
     }
 
-    @Test func `ends in time where the resolver does not`() async throws {
+    @Test func `times out if the resolver does not answer`() async throws {
         let answer = DispatchSemaphore(value: 0)
         defer { answer.signal() }
         await #expect(throws: SystemError("resolve", errno: ETIMEDOUT, peer: "a.test:1")) {
@@ -56,7 +56,7 @@ extension Listener {
         }
     }
 
-    @Test func `of no address ends, too`() async throws {
+    @Test func `fails if there is no address`() async throws {
         await #expect(throws: SystemError.self) {
             _ = try await Dialer.connect(to: endpoint, timeout: .seconds(1), resolve: { _ in [] })
         }

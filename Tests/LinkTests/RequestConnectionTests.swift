@@ -11,7 +11,7 @@ extension ScriptedServer {
 
 @Suite("A connection of requests")
 struct RequestConnectionTests {
-    @Test("gets each reply for its request, however the replies are cut")
+    @Test("returns the reply to each request, however the replies are split")
     func replies() async throws {
         let server = try ScriptedServer { connection in
             _ = connection.receive()
@@ -28,7 +28,7 @@ struct RequestConnectionTests {
         await #expect(throws: RequestFailure.self) { try await connection.request("PING") }
     }
 
-    @Test("says who closed it")
+    @Test("reports that the peer has closed it")
     func closedByPeer() async throws {
         let server = try ScriptedServer { connection in _ = connection.receive() }
         let connection = try await RequestConnection.connect(
@@ -41,7 +41,7 @@ struct RequestConnectionTests {
         }
     }
 
-    @Test("repeats what the server said before it closed", arguments: [false, true], [false, true])
+    @Test("quotes the error that the server sent before it closed", arguments: [false, true], [false, true])
     func partingWords(isReset: Bool, isCutOff: Bool) async throws {
         let line = isCutOff ? "-ERR max number of clients" : "-ERR max number of clients reached\r\n"
         let server = try ScriptedServer { connection in
@@ -51,7 +51,7 @@ struct RequestConnectionTests {
         let connection = try await RequestConnection.connect(
             to: server.endpoint, tls: nil, label: "test", timeout: .seconds(5))
         do {
-            // The line may come early enough to be the reply to the first request.
+            // The line may come early enough to be taken as the reply to the first request.
             for _ in 0..<2 {
                 let reply = try await connection.request("PING")
                 #expect(reply.errorText?.hasPrefix("ERR max number of clients") == true)
@@ -63,7 +63,7 @@ struct RequestConnectionTests {
         await connection.close()
     }
 
-    @Test("takes no answer to a request for what the server said before it closed")
+    @Test("does not quote an error reply to an earlier request when the server closes later")
     func ordinaryError() async throws {
         let server = try ScriptedServer { connection in
             for reply in ["+OK\r\n", "-ERR unknown command\r\n"] {
@@ -84,7 +84,7 @@ struct RequestConnectionTests {
         await connection.close()
     }
 
-    @Test("gives up a request that is not answered in time")
+    @Test("gives up a request without an answer in time")
     func timeout() async throws {
         let server = try ScriptedServer { connection in
             while !connection.receive().isEmpty {}
@@ -100,7 +100,7 @@ struct RequestConnectionTests {
         await connection.close()
     }
 
-    @Test("hands over its socket with what stands behind the last reply")
+    @Test("hands over its socket with the bytes after the last reply")
     func detaching() async throws {
         let server = try ScriptedServer { connection in
             _ = connection.receive()
@@ -125,7 +125,7 @@ struct RequestConnectionTests {
         close(descriptor)
     }
 
-    @Test("names the address that refuses")
+    @Test("names the address that refuses the connection")
     func refused() async throws {
         do {
             _ = try await Dialer.connect(to: Endpoint(host: "127.0.0.1", port: 1), timeout: .seconds(5))
@@ -135,7 +135,7 @@ struct RequestConnectionTests {
         }
     }
 
-    @Test("names the host that nobody knows")
+    @Test("fails if the host is unknown")
     func unknownHost() async throws {
         await #expect(throws: SystemError.self) {
             try await Dialer.connect(to: Endpoint(host: "no-such-host.invalid", port: 1), timeout: .seconds(20))

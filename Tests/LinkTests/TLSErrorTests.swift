@@ -6,9 +6,9 @@ import Wire
 
 @testable import Link
 
-@Suite struct `What TLS fails of` {
+@Suite struct `An error about TLS` {
     @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
-    func `an unknown authority is named, with the key to set`(_ version: Int32) async throws {
+    func `names an unknown authority, and the key to set`(_ version: Int32) async throws {
         var scene = try TLSScene()
         scene.settings.caFile = scene.stranger.file
         let server = try scene.server(versions: version...version)
@@ -20,14 +20,14 @@ import Wire
         )
     }
 
-    @Test func `an authority that the system does not know is no different`() async throws {
+    @Test func `says that the system does not trust an authority`() async throws {
         var scene = try TLSScene()
         scene.settings.caFile = nil
         let error = try await scene.failure(at: try scene.server())
         #expect(error.message.contains("being none of the system's: set target.tls.caFile"))
     }
 
-    @Test func `a self-signed certificate is called that, and will do as the file of authorities`() async throws {
+    @Test func `names a self-signed certificate, which may serve as caFile`() async throws {
         var scene = try TLSScene()
         let files = try scene.authority.issue("alone", isSelfSigned: true)
         let server = try scene.server(files)
@@ -39,7 +39,7 @@ import Wire
         await connection.close()
     }
 
-    @Test func `a certificate of another host says which it is for`() async throws {
+    @Test func `names the hosts that a certificate is for if it is not for this one`() async throws {
         var scene = try TLSScene()
         let server = try scene.server(scene.authority.issue(names: "DNS:redis.example,IP:10.0.0.7"))
         let error = try await scene.failure(at: server)
@@ -59,7 +59,7 @@ import Wire
         }
     }
 
-    @Test func `a certificate that has expired says when`() async throws {
+    @Test func `says when a certificate has expired`() async throws {
         let scene = try TLSScene()
         let server = try scene.server(scene.authority.issue(seconds: -7200 ... -3600))
         let error = try await scene.failure(at: server)
@@ -70,7 +70,7 @@ import Wire
         #expect(error.message.hasSuffix(" GMT: it has to be renewed there"))
     }
 
-    @Test func `a certificate of tomorrow makes one look at the clock`() async throws {
+    @Test func `asks to check the clock if a certificate is not valid yet`() async throws {
         let scene = try TLSScene()
         let error = try await scene.failure(at: try scene.server(scene.authority.issue(seconds: 3600...7200)))
         #expect(error.message.contains("(CN=server) is not valid before "))
@@ -78,7 +78,7 @@ import Wire
     }
 
     @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
-    func `a client certificate that is required, or another one, is asked for by the keys`(
+    func `names the keys for a client certificate that is missing or not trusted`(
         _ version: Int32
     ) async throws {
         var scene = try TLSScene()
@@ -109,7 +109,7 @@ import Wire
         await connection.close()
     }
 
-    @Test func `a server of TLS 1_1 is too old`() async throws {
+    @Test func `says that a server with TLS 1_1 is too old`() async throws {
         let scene = try TLSScene()
         let server = try scene.server(versions: TLS1_1_VERSION...TLS1_1_VERSION)
         let error = try await scene.failure(at: server)
@@ -117,7 +117,7 @@ import Wire
         #expect(error.message == "127.0.0.1:\(server.port) speaks neither TLS 1.2 nor 1.3: raise the version there")
     }
 
-    @Test func `a server that answers in plaintext is quoted`() async throws {
+    @Test func `quotes a server that answers in plaintext`() async throws {
         let scene = try TLSScene()
         let server = try ScriptedServer { connection in
             _ = connection.receive()
@@ -132,7 +132,7 @@ import Wire
         )
     }
 
-    @Test func `a plain Redis, which waits for the end of a line, is found out`() async throws {
+    @Test func `reports that a Redis, which waits for the end of a line, does not speak TLS`() async throws {
         let scene = try TLSScene()
         let redis = try RedisServer()
         defer { redis.stop() }
@@ -141,7 +141,7 @@ import Wire
         #expect(error.message.hasPrefix("127.0.0.1:\(redis.port) does not speak TLS on this port"))
     }
 
-    @Test func `a plain Dragonfly, which ends the connection without a word, is found out`() async throws {
+    @Test func `reports that a Dragonfly, which closes the connection silently, does not speak TLS`() async throws {
         let scene = try TLSScene()
         let server = try ScriptedServer { connection in
             while case let request = connection.receive(), request.contains("PING") { connection.send("+PONG\r\n") }
@@ -151,7 +151,7 @@ import Wire
         #expect(error.message.hasPrefix("127.0.0.1:\(server.port) does not speak TLS on this port"))
     }
 
-    @Test func `a Redis that wants TLS is found out by a plain client`() async throws {
+    @Test func `reports that the server speaks TLS if the client does not`() async throws {
         let redis = try RedisServer(tls: .init(try CertificateAuthority().issue()))
         defer { redis.stop() }
         let port = try #require(redis.tlsPort)
@@ -166,7 +166,7 @@ import Wire
         await connection.close()
     }
 
-    @Test func `a server that says nothing is worth another try`() async throws {
+    @Test func `is reported as unanswered if the server says nothing`() async throws {
         let scene = try TLSScene()
         let server = try ScriptedServer { connection in
             while !connection.receive().isEmpty {}
@@ -184,7 +184,7 @@ import Wire
 
     // MARK: Files
 
-    /// What a file of ours is refused for.
+    /// The error about a file of ours.
     private func fault(_ change: (inout TLSSettings) -> Void) -> TLSError? {
         var settings = TLSSettings(section: "source.tls")
         change(&settings)
@@ -196,7 +196,7 @@ import Wire
         }
     }
 
-    @Test func `each file that cannot be used is named with its key`() throws {
+    @Test func `names each unusable file with its key`() throws {
         let authority = try CertificateAuthority()
         let (own, other) = (try authority.issue("a"), try authority.issue("b"))
         let locked = try authority.issue("c", passphrase: "secret")

@@ -70,7 +70,7 @@ struct TLSScene {
     }
 }
 
-/// A value that is used only on its queue.
+/// A value that is accessed on its queue only.
 final class OnQueue<Value>: @unchecked Sendable {  // every access is on the queue
     private let value: Value
     private let queue: DispatchQueue

@@ -9,14 +9,14 @@ import Wire
 
 @Suite struct `A connection with TLS` {
     @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
-    func `asks and is answered`(_ version: Int32) async throws {
+    func `carries requests and replies`(_ version: Int32) async throws {
         let scene = try TLSScene()
         let connection = try await scene.connect(to: try scene.server(versions: version...version))
         for _ in 0..<3 { #expect(try await connection.request("PING").isOK) }
         #expect(await connection.leave(within: .seconds(10)))
     }
 
-    @Test func `reads its files again each time`() async throws {
+    @Test func `reads its certificate files again for each connection`() async throws {
         var scene = try TLSScene()
         let folder = try TemporaryFolder("tls")
         let wrong = try String(contentsOfFile: scene.stranger.file, encoding: .utf8)
@@ -31,7 +31,7 @@ import Wire
 
     /// A master of some versions crashes when a connection ends by FIN before anything has come (Protocol 2.7).
     @Test(arguments: [false, true])
-    func `says something before it ends, whenever it is given up`(hasBrokenFile: Bool) async throws {
+    func `never sends FIN before its first byte, whenever it is cancelled`(hasBrokenFile: Bool) async throws {
         var scene = try TLSScene()
         let folder = try TemporaryFolder("tls")
         if hasBrokenFile { scene.settings.caFile = try folder.write("half a certificate\n", to: "ca.pem") }
@@ -61,7 +61,7 @@ import Wire
         if hasBrokenFile { #expect(resets.withLock { $0 } == 0) }
     }
 
-    @Test func `takes any certificate only when it is told to`() async throws {
+    @Test func `accepts an invalid certificate only if verification is disabled`() async throws {
         var scene = try TLSScene()
         scene.settings.caFile = nil
         let server = try scene.server(scene.authority.issue(names: "DNS:elsewhere", seconds: -7200 ... -3600))
@@ -72,7 +72,7 @@ import Wire
         await connection.close()
     }
 
-    @Test func `hands over what its session has read already`() async throws {
+    @Test func `hands over bytes that its TLS session has already read`() async throws {
         let scene = try TLSScene()
         // One record: when its first bytes are read, the kernel has nothing more to announce.
         let block = pattern(16_000)
@@ -96,7 +96,7 @@ import Wire
     }
 
     @Test(arguments: [1000, 100_000])
-    func `calls the handler as long as there is something, however little it reads`(_ piece: Int) async throws {
+    func `calls the read handler until everything has been read, in pieces of any size`(_ piece: Int) async throws {
         let scene = try TLSScene()
         let block = pattern(4 << 20)
         let mayWrite = DispatchSemaphore(value: 0)
@@ -111,7 +111,7 @@ import Wire
         channel.run { $0.close() }
     }
 
-    @Test func `keeps what the kernel does not take, and writes it when there is room again`() async throws {
+    @Test func `buffers what the kernel does not take, and writes it when there is room again`() async throws {
         let scene = try TLSScene()
         let block = pattern(8 << 20)
         let (mayRead, received) = (DispatchSemaphore(value: 0), Lock<[UInt8]>([]))
@@ -137,7 +137,7 @@ import Wire
     }
 
     @Test(arguments: [TLS1_2_VERSION, TLS1_3_VERSION])
-    func `leaves with close_notify and FIN, reads on to the peer's FIN, and answers nothing meanwhile`(
+    func `leaves with close_notify and FIN, then reads up to the peer's FIN without writing`(
         _ version: Int32
     ) async throws {
         let scene = try TLSScene()
@@ -147,7 +147,7 @@ import Wire
             guard case .end(let end) = peer.receive() else { return }
             seen.withLock { $0.end = end }
             peer.send(block[..<1000])
-            // What a peer that still writes would have to answer.
+            // A side that may still write would have to answer this.
             if version == TLS1_3_VERSION { peer.askForNewKeys() }
             peer.send(block[1000...])
             peer.finish()
@@ -167,7 +167,7 @@ import Wire
         channel.run { $0.close() }
     }
 
-    @Test func `takes a FIN without close_notify for the end that it is`() async throws {
+    @Test func `accepts a FIN without close_notify as the end`() async throws {
         let scene = try TLSScene()
         let mayWrite = DispatchSemaphore(value: 0)
         let server = try scene.server { peer in
@@ -196,7 +196,7 @@ import Wire
             var buffer = [UInt8](repeating: 0, count: piece)
             channel.startReading { [unowned channel] in
                 do {
-                    // Once a call: what is left must bring another.
+                    // One read per call: the rest must lead to another call.
                     let result = try buffer.withUnsafeMutableBytes { try channel.read(into: $0) }
                     let isDone = bytes.withLock { bytes in
                         if case .bytes(let got) = result { bytes.all += buffer[..<got] }

@@ -6,7 +6,7 @@ import Preflight
 import Redis
 import Testing
 
-/// Looks at a cluster as the target.
+/// Runs a preflight with a cluster as the target.
 ///
 /// - Parameter source: the port of what is named as the source.
 private func preflight(
@@ -23,18 +23,18 @@ private func preflight(
 }
 
 extension [PreflightFinding] {
-    /// `level topic` of what was found at the target.
+    /// `level topic` of the findings about the target.
     var target: Set<String> {
         Set(filter { $0.subject == .target }.map { "\($0.level.rawValue) \($0.topic)" })
     }
 }
 
 extension RunAlone {
-    @Suite struct `A cluster that is looked at before a task runs` {}
+    @Suite struct `A preflight of a cluster` {}
 }
 
-extension RunAlone.`A cluster that is looked at before a task runs` {
-    @Test func `has a line each for slots, replicas, databases and what is in it`() async throws {
+extension RunAlone.`A preflight of a cluster` {
+    @Test func `reports on slots, replicas, databases and contents`() async throws {
         let cluster = try RedisCluster(replicas: 1)
         let master = try SimulatedMaster(.live(nil))
         let source = try master.start()
@@ -56,7 +56,7 @@ extension RunAlone.`A cluster that is looked at before a task runs` {
         #expect(findings.target.contains("warn databases"))
     }
 
-    @Test func `that lacks replicas or serves not all slots is no sound target`() async throws {
+    @Test func `warns of missing replicas, and fails if slots are not served`() async throws {
         let server = try RedisServer()
         let source = server.port
         let cluster = try RedisCluster(replicas: 0, ["--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"])

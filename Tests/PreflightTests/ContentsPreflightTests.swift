@@ -3,7 +3,7 @@ import Testing
 
 @testable import Preflight
 
-@Suite struct `What the next start makes of the target` {
+@Suite struct `The preflight of the next start's effect on the target` {
     private static let reason = "the source is another one"
 
     private func finding(
@@ -21,7 +21,7 @@ import Testing
                 reason: reason, effect: effect, targetKeys: target, sourceKeys: 3, hasOtherTasks: hasOtherTasks))
     }
 
-    @Test func `to continue is fine, unless the source may have forgotten the records`() throws {
+    @Test func `is ok if the task continues, unless the source may have dropped the records`() throws {
         let otherwise = FullSyncOutlook(
             reason: "the buffer", effect: .removes(from: [0]), targetKeys: [0: 4], sourceKeys: 3)
         var found = try finding(.continues(records: 0, otherwise: otherwise))
@@ -36,7 +36,7 @@ import Testing
         #expect(found.remedy?.contains("--shard_repl_backlog_len") == true)
     }
 
-    @Test func `a first full sync leaves keys of others, which is worth a warning`() throws {
+    @Test func `warns if a first full sync leaves foreign keys`() throws {
         var found = try finding(sync(nil, .replaces, target: [:]))
         #expect(found.level == .ok)
         #expect(found.message == "the next start is the task's first full sync. The target is empty")
@@ -50,7 +50,7 @@ import Testing
         #expect(try finding(sync(Self.reason, .replaces), .replace).level == .ok)
     }
 
-    @Test func `keys that may be removed are a warning, with how many, why and from where`() throws {
+    @Test func `warns of keys that may be removed, with number, reason and databases`() throws {
         var found = try finding(sync(Self.reason, .removes(from: [0, 3]), target: [0: 4, 3: 1, 5: 9]))
         #expect(found.level == .warn)
         #expect(
@@ -66,7 +66,7 @@ import Testing
         #expect(found.message.contains("The target holds 4 keys, none of which is removed"))
     }
 
-    @Test func `what a start refuses fails, and a task that has been cut over does not start`() throws {
+    @Test func `fails if the start would be refused, and says nothing of a task that has been cut over`() throws {
         for effect in [FullSyncOutlook.Effect.refusesConflict, .refusesLoss(of: [0])] {
             let found = try finding(sync(Self.reason, effect))
             #expect(found.level == .fail && found.remedy != nil)

@@ -4,13 +4,13 @@ import Testing
 
 @testable import Preflight
 
-@Suite struct `A folder that a start creates` {
+@Suite struct `A preflight of a folder` {
     private func finding(_ folder: String, needs bytes: Int = 0, isRoot: Bool = true) -> PreflightFinding {
         FolderPreflight(topic: "state", setting: "stateDir", folder: folder, neededBytes: bytes, isRoot: isRoot)
             .finding()
     }
 
-    @Test func `is there, or can be made`() throws {
+    @Test func `passes if the folder exists or can be created`() throws {
         let folder = try TemporaryFolder("state")
         #expect(finding(folder.path, needs: 1).message == "\(folder.path) is writable")
         let other = finding(folder.file("a/b"))
@@ -18,7 +18,7 @@ import Testing
         #expect(other.message == "\(folder.file("a/b")) can be made")
     }
 
-    @Test(arguments: [true, false]) func `is none below a file, whoever asks`(_ isRoot: Bool) throws {
+    @Test(arguments: [true, false]) func `fails if a parent is a file`(_ isRoot: Bool) throws {
         let folder = try TemporaryFolder("state")
         let file = try folder.write("", to: "file")
         let finding = finding("\(file)/state", isRoot: isRoot)
@@ -27,14 +27,14 @@ import Testing
         #expect(finding.remedy?.contains("stateDir") == true)
     }
 
-    @Test func `is none where no files are kept`() {
+    @Test func `fails in /proc, where no files can be created`() {
         let finding = finding("/proc/df2redis/prod")
         #expect(finding.level == .fail)
         #expect(finding.message.hasPrefix("nothing can be created in /proc ("))
     }
 
     @Test(.enabled(if: SmallFileSystem.isPossible, "mounting takes root"))
-    func `is none on a disk that is full or read-only`() throws {
+    func `fails on a file system that is full or read-only`() throws {
         let folder = try TemporaryFolder("state")
         let disk = try SmallFileSystem(at: folder.file("disk"), bytes: 256 << 10)
         #expect(finding("\(disk.path)/state", needs: 128 << 10).level == .ok)

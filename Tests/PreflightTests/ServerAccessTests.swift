@@ -6,7 +6,7 @@ import Preflight
 import Redis
 import Testing
 
-@Suite(.serialized) struct `A preflight of what leads to a server` {
+@Suite(.serialized) struct `A preflight of the access to servers` {
     private static func findings(
         source: Endpoint, _ sourceTLS: TLSSettings?, _ target: TargetSettings
     ) async -> [PreflightFinding] {
@@ -15,7 +15,7 @@ import Testing
         return await StartPreflight(preflightOptions(source: settings, target: target)).run()
     }
 
-    @Test func `says when certificates end, of both servers`() async throws {
+    @Test func `reports when the certificates of both servers expire`() async throws {
         let day = 86_400
         let authority = try CertificateAuthority(seconds: -3600...400 * day)
         let source = try RedisServer(tls: .init(try authority.issue(seconds: -3600...100 * day + 7200)))
@@ -47,7 +47,7 @@ import Testing
             own.first?.message.hasPrefix(
                 "our certificate in \(client.certificate) (target.tls.certFile) ends in 1 day, at 20") == true)
 
-        // Whoever verifies meets an error; whoever does not is told.
+        // An expired certificate is a failure with verification, and a warning without.
         to.endpoint = endpoint(expired)
         var found = await Self.findings(source: endpoint(source), settings("source.tls"), to)
         #expect(found.contains { $0.level == .fail && $0.subject == .target && $0.message.contains("has expired at") })
@@ -62,7 +62,7 @@ import Testing
         #expect(!plain.contains { $0.topic == "certificate" })
     }
 
-    @Test func `says what the sentinels say`() async throws {
+    @Test func `reports the sentinels' answers`() async throws {
         let source = try RedisServer()
         let group = try SentinelGroup()
         defer {

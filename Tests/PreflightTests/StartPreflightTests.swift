@@ -29,13 +29,13 @@ import Wire
             target: TargetSettings(endpoint: endpoint, clientName: ""))
     }
 
-    /// `level subject topic` of what is not ok.
+    /// `level subject topic` of the findings that are not ok.
     private static func troubles(_ findings: [PreflightFinding]) -> Set<String> {
         Set(
             findings.filter { $0.level != .ok }.map { "\($0.level.rawValue) \($0.subject.rawValue) \($0.topic)" })
     }
 
-    @Test func `of a simulated master and a sound target fails nowhere, and makes no session`() async throws {
+    @Test func `of sound servers has no failures, and opens no replication session`() async throws {
         let master = try SimulatedMaster(.live(nil))
         let port = try master.start()
         let redis = try RedisServer(["--appendonly", "yes"])
@@ -54,7 +54,7 @@ import Wire
         #expect(try redis.client().command("DBSIZE").int == 0, "nothing is written")
     }
 
-    @Test func `of a target that is over its limit says that it may use nothing more`() {
+    @Test func `of a target above its memory limit says that it may use no more`() {
         var (source, target) = (SourceSide(), TargetSide())
         (source.usedBytes, source.keys, source.databases, source.hasCounted) = (100, 1, [0], true)
         (target.usedBytes, target.memoryBytes, target.databaseCount) = (30, 20, 16)
@@ -65,7 +65,7 @@ import Wire
         #expect(findings.contains { $0.message == "16 databases; the source has 1 key in 1" })
     }
 
-    @Test func `says what is wrong with a target, each with a remedy`() async throws {
+    @Test func `reports each problem of a target with a remedy`() async throws {
         let master = try SimulatedMaster(.live(nil))
         let port = try master.start()
         let redis = try RedisServer(["--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"])
@@ -104,7 +104,7 @@ import Wire
         #expect(Self.troubles(findings).isSuperset(of: ["warn host spool", "fail host state"]))
     }
 
-    @Test func `fails where a start is certain to be refused`() async throws {
+    @Test func `fails if a start would certainly be refused`() async throws {
         let master = try SimulatedMaster(.live(nil))
         let port = try master.start()
         let redis = try RedisServer()
@@ -127,13 +127,13 @@ import Wire
         }
         try client.command("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "500000")
         #expect(await failures() == ["fail target memory"])
-        // It removes keys with a TTL only, and there is none.
+        // The policy evicts keys with a TTL only, and there is none.
         try client.command("CONFIG", "SET", "maxmemory-policy", "volatile-lru")
         #expect(await failures() == ["fail target memory"])
         try client.command("CONFIG", "SET", "maxmemory", "0")
         #expect(ServerInfo("db0:keys=5,expires=1,avg_ttl=0\ndb3:keys=2,expires=2").expiringKeys == 3)
 
-        // A process that has ended keeps nobody from starting.
+        // An owner that has ended does not prevent a start.
         try client.command("SET", "\(checkpoint):owner", "1 host 17 machine start")
         let findings = await Self.findings(source: port, target: redis.port) { $0.hasEnded = { $0.contains(" 17 ") } }
         let task = try #require(findings.first { $0.topic == "task" })
@@ -141,7 +141,7 @@ import Wire
         #expect(task.message == "the task was last run by process 17 on host host, which has ended")
     }
 
-    @Test func `says that a server cannot be reached or is none of the kind`() async throws {
+    @Test func `fails if a server cannot be reached or is of the wrong kind`() async throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         var findings = await Self.findings(source: redis.port, target: redis.port)
@@ -152,7 +152,7 @@ import Wire
         #expect(findings.first { $0.subject == .target }?.message.contains("target.password") == true)
     }
 
-    @Test func `says once what is wrong, with the remedy that mends it`() async throws {
+    @Test func `reports a problem only once, with the right remedy`() async throws {
         let (node, redis) = (try RedisServer(["--cluster-enabled", "yes"]), try RedisServer())
         defer {
             node.stop()
@@ -171,7 +171,7 @@ import Wire
         #expect(found.first?.message.contains("add +info") == true, "\(found)")
     }
 
-    @Test func `is a line of JSON each`() {
+    @Test func `prints each finding as a line of JSON`() {
         let finding = PreflightFinding(.warn, .host, "open files", "a \"word\"", remedy: "do\nit")
         #expect(
             finding.json
@@ -193,7 +193,7 @@ struct `A preflight of a real Dragonfly` {
         return await StartPreflight(options).run()
     }
 
-    @Test func `knows its shards, its types, its databases and what a user lacks`() async throws {
+    @Test func `reports shards, types, databases and missing rights`() async throws {
         let master = try DragonflyServer(shards: 2)
         let redis = try RedisServer(["--appendonly", "yes", "--databases", "4"])
         defer {
@@ -222,7 +222,7 @@ struct `A preflight of a real Dragonfly` {
         #expect(rights.remedy?.contains("ACL SETUSER weak +DFLY") == true)
     }
 
-    @Test func `leaves a Dragonfly that is taken for the target as it is`() async throws {
+    @Test func `refuses a Dragonfly as the target, and leaves its data alone`() async throws {
         let master = try DragonflyServer(shards: 2)
         defer { master.stop() }
         let client = try master.client()

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Redis
 
-@Suite struct `A batch in parts` {
+@Suite struct `A batch that is divided into parts` {
     private static let checkpoint = PositionFields(
         key: Array("k".utf8), field: Array("f".utf8), value: Array("v".utf8))
 
@@ -12,7 +12,7 @@ import Wire
         batch.append(words(line).map { Array($0.utf8) })
     }
 
-    /// A batch of the journal: a record a line, its commands parted by `;`.
+    /// A batch of the journal: one record per line, its commands separated by `;`.
     private func journal(_ records: String..., next: UInt64, rest: [String] = []) -> CommandBatch {
         let batch = CommandBatch()
         batch.beginJournal()
@@ -42,14 +42,14 @@ import Wire
         #expect(units.map(\.records) == [1, 1, 1, 1])
     }
 
-    @Test func `selects its databases anew, and ends in the one of the checkpoint`() throws {
+    @Test func `selects the database in each part, and ends in that of the checkpoint`() throws {
         let batch = journal("SELECT 3;SET a 1", "SET b 2", "SELECT 0;SET c 3", "SET d 4", next: 110)
         #expect(try lines(batch, 0..<1) == ["SELECT 3", "SET a 1", "SELECT 0"])
         #expect(try lines(batch, 1..<3) == ["SELECT 3", "SET b 2", "SELECT 0", "SET c 3"])
         #expect(try lines(batch, 3..<4) == ["SET d 4"])
     }
 
-    @Test func `counts records in each part, and bytes and keys in the last`() {
+    @Test func `counts records in each part, and bytes in the last`() {
         let batch = journal("SET a 1", "SET b 2", "SET c 3", next: 110)
         let units = batch.units(batch.sizes())
         let (first, last) = (
@@ -85,7 +85,7 @@ import Wire
         #expect(units.map(\.nextLSN) == [108, 109, 110])
     }
 
-    @Test func `knows its own numbers of a part's commands`() {
+    @Test func `knows which of its commands are those of a part`() {
         let batch = journal("SELECT 3;SET a 1", "SET b 2", "SET c 3", next: 110)
         let units = batch.units(batch.sizes())
         let part = batch.part(units[1..<3], isLast: true, replacing: [2: [[Array("UNLINK".utf8), Array("b".utf8)]]])
@@ -93,7 +93,7 @@ import Wire
         #expect(part.numbers == [2: 3])
     }
 
-    @Test func `keeps in each part what is of no record`() {
+    @Test func `still knows in a part which commands are outside the stream`() {
         let batch = CommandBatch()
         batch.beginJournal()
         for line in ["SET a 1", "SET b 2"] {
@@ -132,7 +132,7 @@ import Wire
 
     private static let long = "12345678901"
 
-    @Test func `removes what a command would have replaced, and leaves what it would have added to`() {
+    @Test func `removes what an oversized command would replace, and keeps what it would add to`() {
         #expect(replacement("SET k \(Self.long)") == (["UNLINK k"], .removed))
         #expect(replacement("RESTORE k 0 \(Self.long) ABSTTL REPLACE") == (["UNLINK k"], .removed))
         #expect(replacement("HSET h f \(Self.long) g 1") == (["HDEL h f g"], .fieldsRemoved))
@@ -142,7 +142,7 @@ import Wire
         #expect(replacement("RPUSH k \(Self.long)") == ([], .unchanged))
     }
 
-    @Test func `writes nothing with a key that is too long itself, or that is not to be replaced`() {
+    @Test func `writes nothing for a key that is too long, or that must not be replaced`() {
         #expect(replacement("SET \(Self.long) v") == ([], .unchanged))
         let batch = CommandBatch()
         batch.append(["SET", "k", Self.long, "NX"].map { Array($0.utf8) })
@@ -153,7 +153,7 @@ import Wire
 
     // MARK: Long commands
 
-    @Test func `lets what comes before a long command go ahead`() throws {
+    @Test func `can send the commands before a long one ahead of it`() throws {
         let batch = CommandBatch()
         for line in ["SELECT 3", "SET a *1*", "SET b 2"] { add(line, to: batch) }
         batch.beginLongCommand("SET", label: "SET big", argumentBytes: 6) { $0.append("big") }
@@ -171,7 +171,7 @@ import Wire
 
     // MARK: Limits
 
-    @Test func `a limit is beyond its last byte`() {
+    @Test func `may use limits to the last byte`() {
         let limits = TargetLimits(argumentBytes: 100, transactionBytes: 10_000)
         #expect(limits.excess(ofArgument: 100, all: 200) == nil)
         #expect(limits.excess(ofArgument: 101, all: 200) == .argument(bytes: 101, limit: 100))
@@ -181,7 +181,7 @@ import Wire
         #expect(TargetLimits().excess(ofArgument: .max, all: 1 << 40) == nil)
     }
 
-    @Test func `the configuration is believed before what was refused`() {
+    @Test func `has limits from the configuration rather than from refusals`() {
         let known = KnownTargetLimits()
         known.refused(argumentBytes: 500)
         known.refused(argumentBytes: 700)

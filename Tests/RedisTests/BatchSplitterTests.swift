@@ -5,7 +5,7 @@ import Wire
 
 @testable import Redis
 
-/// Batches made of lines, with the records that their commands are of.
+/// A batch made of lines, with the records that its commands belong to.
 private struct Stream {
     var batch = CommandBatch()
 
@@ -71,7 +71,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
 }
 
 /// `foo` is in slot 12182, `bar` in 5061, `{foo}2` with `foo`.
-@Suite struct `Batches by slot` {
+@Suite struct `A batch that is divided by slot` {
     private let foo = KeySlot(of: "foo")
     private let bar = KeySlot(of: "bar")
 
@@ -79,7 +79,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         "HSET {\(String(decoding: SlotTag.tag(of: slot), as: UTF8.self))}df2redis:mark:t 3 id \(position) 7 1"
     }
 
-    @Test func `commands that may be repeated go without a transaction, in the order of their slot`() throws {
+    @Test func `sends repeatable commands without a transaction, in order within each slot`() throws {
         let steps = split(["SELECT 0", "SET foo 1", "SET bar 2", "HSET {foo}2 a b", "DEL foo"], next: 10)
         let work = try #require(works(steps).first)
         #expect(steps.count == 1)
@@ -87,7 +87,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(work.markedSlots.isEmpty)
     }
 
-    @Test func `a slot with a command that may not be repeated is a transaction with its mark, the others are not`()
+    @Test func `has a transaction with a mark only in slots with a command that may not be repeated`()
         throws
     {
         let work = try #require(works(split(["SET foo 1", "INCR foo", "SET bar 2"], next: 10)).first)
@@ -98,12 +98,12 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(work.markedSlots == [foo])
     }
 
-    @Test func `inside a snapshot a mark has no position`() throws {
+    @Test func `has marks without a position inside a snapshot`() throws {
         let work = try #require(works(split(["RPUSH foo 1"])).first)
         #expect(try work.lines()[foo]?[2] == mark(foo, "- -"))
     }
 
-    @Test func `commands of several keys are divided by slot where nothing is lost by it`() throws {
+    @Test func `has commands of several keys divided by slot if that changes nothing`() throws {
         let work = try #require(
             works(split(["DEL foo bar {foo}2", "MSET foo 1 bar 2", "MSETNX bar 3 {foo}2 4"], next: 10)).first)
         #expect(
@@ -113,12 +113,12 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
             ])
     }
 
-    @Test func `what is about no key goes to every master`() throws {
+    @Test func `sends commands without a key to every master`() throws {
         let work = try #require(works(split(["SCRIPT LOAD return"], masters: [KeySlot(0), KeySlot(8000)])).first)
         #expect(try work.lines() == [KeySlot(0): ["SCRIPT LOAD return"], KeySlot(8000): ["SCRIPT LOAD return"]])
     }
 
-    @Test func `a script that changes deadlines is divided by slot`() throws {
+    @Test func `has the script that sets deadlines divided by slot`() throws {
         let batch = CommandBatch()
         var keys = ArgumentBuffer()
         var deadlines = ArgumentBuffer()
@@ -137,7 +137,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(lines[bar]?.first?.hasSuffix("1 bar 5 2 0 5 2") == true)
     }
 
-    @Test func `a command over several slots waits for all before it, and all after it for it`() throws {
+    @Test func `runs a command over several slots after all before it and before all after it`() throws {
         let steps = split(["INCR foo", "RENAME foo bar", "INCR foo"], next: 13)
         #expect(works(steps).count == 2)
         let crossing = try #require(crossings(steps).first)
@@ -150,13 +150,13 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(try last.lines()[foo]?[2] == mark(foo, "13 0"))
     }
 
-    @Test func `keys of one slot need nothing of it`() throws {
+    @Test func `treats a command with all its keys in one slot as an ordinary one`() throws {
         #expect(crossings(split(["RENAME foo {foo}2", "SUNIONSTORE {foo}1 foo {foo}2"], next: 3)).isEmpty)
     }
 
     // MARK: After a crash
 
-    @Test func `what a slot's mark covers is left out there, and only there`() throws {
+    @Test func `leaves out what a slot's mark covers, and only in this slot`() throws {
         var marks = SlotMarks()
         marks.found(
             SlotMark(replicationID: "id", position: FlowPosition(lsn: 12), stamp: stamp()), in: foo, replicationID: "id"
@@ -170,7 +170,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(lines[bar] == ["MULTI", "INCR bar", "DEL bar", mark(bar, "14 0"), "EXEC"])
     }
 
-    @Test func `marks of another master, and of a snapshot, cover nothing`() throws {
+    @Test func `ignores marks of another master and of a snapshot`() throws {
         var marks = SlotMarks()
         marks.found(
             SlotMark(replicationID: "other", position: FlowPosition(lsn: 99), stamp: stamp()), in: foo,
@@ -180,7 +180,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(marks.slots == [foo, bar])
     }
 
-    @Test func `marks and node marks are read as they are written`() throws {
+    @Test func `has marks that are read as they were written`() throws {
         for mark in [
             SlotMark(replicationID: "id", position: FlowPosition(lsn: 5, step: 3), stamp: stamp()),
             SlotMark(replicationID: "id", position: nil, stamp: stamp()),
@@ -190,7 +190,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         for text in ["", "id 1 2 3", "id x 0 1 1", "id 1 0 1 1 1"] { #expect(SlotMark(text) == nil) }
     }
 
-    @Test func `a part of a divided batch knows its records`() throws {
+    @Test func `has parts that know their records`() throws {
         let batch = Stream(["INCR foo", "", "INCR bar; INCR bar", "INCR foo"], next: 20).batch
         let units = batch.units(batch.sizes())
         let (part, _) = batch.part(units[2...], isLast: true, replacing: [:])
@@ -204,7 +204,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
     }
 }
 
-@Suite struct `The work in slots` {
+@Suite struct `The work on slots` {
     private let foo = KeySlot(of: "foo")
     private let ok = NodeReply.outline(ReplyOutline(.simple))
     private let array = NodeReply.outline(ReplyOutline(.array(elements: 2, errors: 0)))
@@ -234,7 +234,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         return expected
     }
 
-    @Test func `is done when all has been answered`() throws {
+    @Test func `is done when all commands have been answered`() throws {
         let plain = try work("SET foo 1", "DEL foo")
         answer(plain)
         #expect(plain.isDone && plain.unexpectedReplies.isEmpty)
@@ -244,7 +244,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(transaction.unexpectedReplies == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
     }
 
-    @Test func `what was redirected is sent again with all that follows it in its slot`() throws {
+    @Test func `sends a redirected command again with all that follow it in its slot`() throws {
         let work = try work("SET foo 1", "SET {foo}2 2", "SET foo 3")
         answer(work, 0, [1: "MOVED 12182 h:2"])
         #expect(!work.isDone)
@@ -254,7 +254,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
 
     private let asks = "ASK 12182 h:2"
 
-    @Test func `with ASKING goes what was told to go there, and nothing else`() throws {
+    @Test func `sends only the commands that were redirected by ASK with ASKING`() throws {
         let lines = ["SET foo 1", "SET {foo}2 2", "SET foo 3", "DEL {foo}2", "SET {foo}3 1"]
         let work = try #require(works(split(lines, next: 10)).first)
         answer(work, 0, [1: asks, 3: asks])
@@ -269,7 +269,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(work.isDone && work.unexpectedReplies.isEmpty)
     }
 
-    @Test func `what follows a redirected command about several keys is repeated, at the slot's master`() throws {
+    @Test func `repeats at the slot's master what follows a redirected command of several keys`() throws {
         let work = try work("DEL foo", "MSET foo 1 {foo}2 2", "SET {foo}2 3", "SET {foo}3 4")
         answer(work, 0, [0: asks, 1: asks])
         let asked = ["ASKING", "DEL foo", "ASKING", "MSET foo 1 {foo}2 2"]
@@ -281,7 +281,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(try work.lines()[foo] == ["SET {foo}2 3", "SET {foo}3 4"])
     }
 
-    @Test func `what another trouble follows goes to the master once the redirected commands are done`() throws {
+    @Test func `sends all from another error on to the master once the redirected commands are done`() throws {
         for text in ["MOVED 12182 h:3", "TRYAGAIN Multiple keys", "ASK 12182 h:9", "LOADING the data set"] {
             let work = try work("SET foo 1", "SET {foo}2 2", "SET {foo}3 3")
             answer(work, 0, [0: asks, 1: text])
@@ -290,19 +290,19 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         }
     }
 
-    @Test func `what the destination does not take goes to the master again, with all that follows it`() throws {
+    @Test func `sends a command that the destination refuses to the master, with all that follow it`() throws {
         let work = try work("SET foo 1", "SET {foo}2 2", "SET {foo}3 3", "SET {foo}2 4")
         answer(work, 0, [0: asks, 1: asks, 3: asks])
         answer(work, 0, [3: "MOVED 12182 h:1"], asking: true)
         #expect(work.retries[0]?.cause == .redirected(.moved(foo, Endpoint(host: "h", port: 1))))
         #expect(try work.lines()[foo] == ["SET {foo}2 2", "SET {foo}3 3", "SET {foo}2 4"])
-        // The same where nobody asks there.
+        // The same if nothing was sent with ASKING.
         let other = try self.work("SET foo 1", "SET {foo}2 2", "SET {foo}3 3")
         answer(other, 0, [1: asks])
         #expect(try other.lines()[foo] == ["SET {foo}2 2", "SET {foo}3 3"])
     }
 
-    @Test func `errors that are answers are told between redirections`() throws {
+    @Test func `reports real errors among redirections`() throws {
         let work = try work("SET foo 1", "HSET {foo}2 f v", "SET {foo}3 3")
         answer(work, 0, [0: asks, 1: "WRONGTYPE Operation"])
         answer(work, 0, asking: true)
@@ -310,7 +310,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(work.unexpectedReplies == [.init(command: 1, kind: .error("WRONGTYPE Operation"))])
     }
 
-    @Test func `a redirected command finds its database there, and what follows it at the master`() throws {
+    @Test func `selects the database for redirected commands, and again for those that follow`() throws {
         let lines = ["SET foo 1", "SELECT 1", "SET foo 2", "SELECT 2", "DEL foo {foo}2", "SET {foo}2 3"]
         let work = try #require(works(split(lines, next: 10)).first)
         answer(work, 0, [2: asks])
@@ -321,7 +321,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(try work.lines()[foo] == ["SELECT 2", "SET {foo}2 3", "SELECT 0"])
     }
 
-    @Test func `a transaction is redirected as a whole, also when EXEC says so`() throws {
+    @Test func `sends a transaction again as a whole, also if only EXEC is refused`() throws {
         for (place, text) in [(1, "MOVED 12182 h:2"), (3, "TRYAGAIN Multiple keys request during rehashing of slot")] {
             let work = try work("INCR foo")
             answer(work, 0, place == 1 ? [1: text, 3: "EXECABORT Transaction discarded"] : [3: text])
@@ -331,7 +331,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         }
     }
 
-    @Test func `a command that a node refuses to queue is left out, and the rest of its slot is done`() throws {
+    @Test func `leaves out a command that a node refuses to queue, and does the rest of its slot`() throws {
         let work = try work("INCR foo", "NOSUCH foo", "INCR foo")
         answer(work, 0, [2: "ERR unknown command", 5: "EXECABORT Transaction discarded"])
         #expect(work.unexpectedReplies == [.init(command: 1, kind: .error("ERR unknown command"))])
@@ -339,14 +339,14 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(work.state(of: 0) == .sent)
     }
 
-    @Test func `without a right nothing of the transaction is done`() throws {
+    @Test func `does nothing of a transaction for which a right is missing`() throws {
         let work = try work("INCR foo", "APPEND foo x")
         answer(work, 0, [1: "NOPERM this user", 4: "EXECABORT Transaction discarded"])
         #expect(work.isDone && work.isForbidden)
         #expect(work.unexpectedReplies.map(\.command) == [0])
     }
 
-    @Test func `without the right for what a script calls nothing more is to be done`() throws {
+    @Test func `ends if the right for a command that a script calls is missing`() throws {
         let text = "ERR The user executing the script can't run this command or subcommand"
         let work = try work("EVAL script 1 foo", "APPEND foo x")
         answer(work, elements: [0: text])
@@ -354,7 +354,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(work.unexpectedReplies == [.init(command: 0, kind: .error(text))])
     }
 
-    @Test func `without the right to load scripts the rest of the transaction is done`() throws {
+    @Test func `does the rest of a transaction if only the right to load scripts is missing`() throws {
         let work = try #require(works(split(["INCR foo", "SCRIPT LOAD return"], next: 10, masters: [foo])).first)
         answer(work, 0, [2: "NOPERM this user", 4: "EXECABORT Transaction discarded"])
         #expect(!work.isForbidden && !work.isDone)
@@ -362,14 +362,14 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(try work.lines()[foo]?.dropLast(2) == ["MULTI", "INCR foo"])
     }
 
-    @Test func `a state that passes is waited for`() throws {
+    @Test func `waits for the end of a transient state`() throws {
         let work = try work("SET foo 1")
         answer(work, 0, [0: "OOM command not allowed"])
         #expect(work.retries[0]?.cause == .passing("OOM command not allowed"))
         #expect(work.state(of: 0) == .ready)
     }
 
-    @Test func `after a loss the mark says whether a transaction was applied`() throws {
+    @Test func `learns after a loss from the mark whether a transaction was applied`() throws {
         for isApplied in [false, true] {
             let work = try work("INCR foo")
             _ = try work.lines()
@@ -386,7 +386,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         }
     }
 
-    @Test func `a request that nodes end their connection at twice is blamed, with its longest argument`() throws {
+    @Test func `blames a request after which nodes closed their connection twice, with its longest argument`() throws {
         for lines in [["INCR foo", "APPEND foo 1234567"], ["SET foo 1", "SET foo 1234567"]] {
             let work = try #require(works(split(lines, next: 10)).first)
             let isTransaction = work.isTransaction(0)
@@ -409,7 +409,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         }
     }
 
-    @Test func `a question that is redirected is asked again`() throws {
+    @Test func `asks for a mark again if the question is redirected`() throws {
         let work = try work("INCR foo")
         _ = try work.lines()
         work.lost(0)
@@ -420,7 +420,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(work.state(of: 0) == .inDoubt)
     }
 
-    @Test func `what is repeated after a loss may meet what has come after it`() throws {
+    @Test func `ignores errors of repeated commands that meet the effects of later ones`() throws {
         let work = try work("SADD foo a", "DEL foo", "HSET foo f v")
         answer(work)
         #expect(work.isDone)
@@ -431,7 +431,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(work.isDone && work.unexpectedReplies.isEmpty)
     }
 
-    @Test func `a mark that cannot be written fails the work`() throws {
+    @Test func `fails if a mark cannot be written`() throws {
         let work = try work("INCR foo")
         answer(work, 0, [2: "ERR unknown command", 3: "EXECABORT Transaction discarded"])
         #expect(work.failure != nil)
@@ -501,14 +501,14 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
             ])
     }
 
-    @Test func `a key that is copied keeps its deadline, and one that is missing stays missing`() throws {
+    @Test func `copies a key with its deadline, and leaves a missing key missing`() throws {
         let copy = "\(tag(bar))df2redis:tmp:t:3:0"
         let steps = try script("COPY foo bar REPLACE", answers: ["foo": ("PAYLOAD", 77)])
         #expect(steps[1][1] == "RESTORE \(copy) 77 PAYLOAD REPLACE ABSTTL")
         #expect(try script("COPY foo bar REPLACE", answers: [:])[1][1] == "UNLINK \(copy)")
     }
 
-    @Test func `takes home what the command has changed`() throws {
+    @Test func `writes back the keys that the command has changed`() throws {
         let copy = "\(tag(bar))df2redis:tmp:t:3:0"
         let steps = try script("SMOVE foo bar m", answers: ["foo": ("BEFORE", -1), "tmp0": ("AFTER", -1)])
         #expect(
@@ -527,7 +527,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
             ])
     }
 
-    @Test func `is not begun with a value that the target does not take in one piece`() throws {
+    @Test func `is not started with a value that is too large for the target`() throws {
         let answers = ["foo": ("PAYLOAD", Int64(-1))]
         var limits = TargetLimits(argumentBytes: 7)
         let within = try script("RENAME foo bar", answers: answers, limits: limits) { #expect($0.refusal == nil) }
@@ -541,7 +541,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(steps == [["DUMP foo", "PEXPIRETIME foo"]], "nothing is changed anywhere")
     }
 
-    @Test func `goes on where the marks say that it was interrupted`() throws {
+    @Test func `continues with the step at which the marks show that it was interrupted`() throws {
         func marks(_ slots: KeySlot...) -> SlotMarks {
             var marks = SlotMarks()
             for slot in slots {
@@ -557,7 +557,7 @@ private func crossings(_ steps: [BatchStep]) -> [CrossSlotCommand] {
         #expect(try steps(marks(bar)) == ["DUMP", "MULT"])
         // All is done.
         #expect(try steps(marks(foo, bar)) == ["DUMP"])
-        // It was done, and home has lost it.
+        // It was done, and its home slot has lost it.
         #expect(crossings(split(["SMOVE foo bar m"], next: 5, marks: marks(foo))).first?.isPartlyApplied == true)
         #expect(crossings(split(["SMOVE foo bar m"], next: 5, marks: marks(bar))).first?.isPartlyApplied == false)
         #expect(try script("SUNIONSTORE bar foo", answers: answers, marks: marks(bar)).isEmpty)

@@ -3,8 +3,8 @@ import Wire
 
 @testable import Redis
 
-@Suite struct `Commands of a batch by their keys` {
-    @Test func `each that the journal brings, or that is written for it, has its place in the table`() {
+@Suite struct `A command in a batch` {
+    @Test func `is in the table if the journal has it or df2redis writes it`() {
         let written: [CommandName] = [
             "SET", "UNLINK", "DEL", "PERSIST", "PEXPIREAT", "EVAL", "XGROUP", "RENAME", "RENAMENX", "HPEXPIREAT",
             "HPERSIST",
@@ -43,7 +43,7 @@ import Wire
         ("LMOVE a b LEFT RIGHT", "a! b!"),
         ("JSON.MSET a $ 1 b $ 2", "a! b!"), ("JSON.SET a $ 1", "a!"),
     ])
-    func `keys are found, and which of them change`(line: String, expected: String) {
+    func `has known keys, also those that it changes`(line: String, expected: String) {
         #expect(keys(line).joined(separator: " ") == expected)
     }
 
@@ -55,7 +55,7 @@ import Wire
         return ClusterCommand.named(name).mayRepeat(ByteReader(bytes.span.bytes), words(line).count)
     }
 
-    @Test func `only what says what is to be may be repeated`() {
+    @Test func `may be repeated only if it sets a final state`() {
         for line in [
             "SET a 1", "SET a 1 PXAT 5", "HSET h f v", "SADD s a", "ZADD z 1 a", "ZADD z -inf a", "ZADD z inf a",
             "DEL a b",

@@ -29,7 +29,7 @@ private struct Scene {
         TargetControl(connector: TargetConnector(settings: settings(owner: owner)))
     }
 
-    /// Keys by the dozen in every part of the cluster, written past the control.
+    /// Writes keys to every part of the cluster, not by the control.
     @discardableResult
     func fill(_ count: Int = 3000) throws -> Set<String> {
         let view = try cluster.view()
@@ -53,7 +53,7 @@ extension RunAlone {
 }
 
 extension RunAlone.`The control of a cluster` {
-    @Test func `is found by the nodes that the task knows, when its seed is gone`() async throws {
+    @Test func `connects by the nodes that the task knows if its seed is gone`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         var settings = scene.settings()
@@ -68,7 +68,9 @@ extension RunAlone.`The control of a cluster` {
         await #expect(throws: TargetError.self) { try await stranger.current() }
     }
 
-    @Test func `learns what all masters have in common, and refuses a target of the other kind`() async throws {
+    @Test func `learns limits and rights that hold for all masters, and refuses a target of the other kind`()
+        async throws
+    {
         let scene = try Scene(["--maxmemory", "1gb", "--maxmemory-policy", "noeviction"])
         defer { scene.cluster.stop() }
         try scene.cluster.nodes[1].client().command("CONFIG", "SET", "proto-max-bulk-len", "2mb")
@@ -107,7 +109,7 @@ extension RunAlone.`The control of a cluster` {
         #expect(error2?.message.contains("set target.type: standalone") == true)
     }
 
-    @Test func `is reached by a seed that is a replica, while another seed does not answer`() async throws {
+    @Test func `connects by a seed that is a replica while another seed does not answer`() async throws {
         let scene = try Scene(masters: 1, replicas: 1)
         defer { scene.cluster.stop() }
         let replica = try #require(try scene.cluster.replicas(of: scene.cluster.masters()[0]).first)
@@ -122,7 +124,7 @@ extension RunAlone.`The control of a cluster` {
         await control.close()
     }
 
-    @Test func `says which slots nobody serves, and when the cluster has failed`() async throws {
+    @Test func `reports slots that no node serves, and a cluster that has failed`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         for node in scene.cluster.nodes {
@@ -147,14 +149,14 @@ extension RunAlone.`The control of a cluster` {
         await control.close()
     }
 
-    @Test func `keeps each key of its own at the node of its slot, also while slots move`() async throws {
+    @Test func `keeps its own keys at the nodes of their slots, also while slots move`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         let control = scene.control()
         let names = (0..<40).map { "df2redis:checkpoint:\($0)" }
         for name in names { try await control.update(name, set: ["a": name, "b": "2"], remove: []) }
         let masters = try scene.cluster.masters()
-        // The control's topology is of the past from here on.
+        // The control's topology is outdated from here on.
         try scene.cluster.moveSlots(0..<600, from: masters[0], to: masters[1])
         let slots = Set(names.map { ClusterSlot.of(Array($0.utf8)) }).filter { $0 >= 10_923 }
         for slot in slots { try scene.cluster.beginMoving(slot, from: masters[2], to: masters[0]) }
@@ -162,7 +164,7 @@ extension RunAlone.`The control of a cluster` {
             try await control.update(name, set: ["c": "3"], remove: ["b"])
             #expect(try await control.hash(name) == ["a": name, "c": "3"])
         }
-        // A key that is not there is where its slot is going.
+        // A missing key belongs to the destination of its slot.
         let new = try #require(slots.first.map { SlotTag.key("df2redis:new", in: KeySlot(UInt16($0))) })
         let newName = String(decoding: new, as: UTF8.self)
         try await control.setIfMissing(newName, field: "x", "1")
@@ -197,7 +199,7 @@ extension RunAlone.`The control of a cluster` {
         await control.close()
     }
 
-    @Test func `walks over every key of all masters, whatever slots are moved meanwhile`() async throws {
+    @Test func `finds every key of all masters even if slots move meanwhile`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         let names = try scene.fill(9000)
@@ -211,7 +213,7 @@ extension RunAlone.`The control of a cluster` {
             cursor = page.cursor
             found.formUnion(page.keys.map { String(decoding: $0, as: UTF8.self) })
             pages += 1
-            // From the master that is walked last to one that has been walked.
+            // From the master that is scanned last to one that has been scanned.
             let last = RedisCluster.slotCount - 1
             if pages == 6 { try scene.cluster.moveSlots((last - 200)...last, from: masters[2], to: masters[0]) }
             // And the keys of a slot that stays open.
@@ -236,7 +238,7 @@ extension RunAlone.`The control of a cluster` {
         await control.close()
     }
 
-    @Test func `gives keys of many slots their deadlines`() async throws {
+    @Test func `sets the deadlines of keys in many slots`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         let names = try scene.fill(300)
@@ -253,7 +255,7 @@ extension RunAlone.`The control of a cluster` {
         #expect(clients.count == 3)
     }
 
-    @Test func `knows a right that one node does not give`() async throws {
+    @Test func `notices a right that a single node does not give`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         for (index, node) in scene.cluster.nodes.enumerated() {
@@ -270,7 +272,7 @@ extension RunAlone.`The control of a cluster` {
         #expect(rights.lacksOwnKeys, "names with the tag of a slot are its own too")
     }
 
-    @Test func `ends connections of its task on every node`() async throws {
+    @Test func `ends its task's connections on every node`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         let strangers = try scene.cluster.nodes.map { try $0.client() }
@@ -297,7 +299,7 @@ extension RunAlone.`A flush of a cluster` {
         return found
     }
 
-    @Test func `empties every master, and leaves the checkpoint as it is to be, the owner and the registry`()
+    @Test func `empties every master, and leaves the new checkpoint, the owner and the registry`()
         async throws
     {
         let scene = try Scene()
@@ -319,7 +321,7 @@ extension RunAlone.`A flush of a cluster` {
         await control.close()
     }
 
-    @Test func `leaves marks at every master in its transaction, none in a slot that is on its way`() async throws {
+    @Test func `writes marks at every master in its transaction, but not in a slot that is moving`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         try scene.fill()
@@ -345,7 +347,7 @@ extension RunAlone.`A flush of a cluster` {
         await control.close()
     }
 
-    @Test func `is made again as a whole when a node was not there, and the position has not moved on before`()
+    @Test func `is repeated as a whole if a node was down, and the position does not move before`()
         async throws
     {
         let scene = try Scene(["--appendonly", "yes", "--cluster-require-full-coverage", "no"])
@@ -367,7 +369,7 @@ extension RunAlone.`A flush of a cluster` {
         await control.close()
     }
 
-    @Test func `leaves nothing in a slot that is on its way`() async throws {
+    @Test func `leaves nothing in a slot that is moving`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         try scene.fill()
@@ -384,7 +386,7 @@ extension RunAlone.`A flush of a cluster` {
         await control.close()
     }
 
-    @Test func `touches nothing of another task, and a task that comes meanwhile waits`() async throws {
+    @Test func `leaves another task's keys alone, and makes a task that starts meanwhile wait`() async throws {
         let scene = try Scene()
         defer { scene.cluster.stop() }
         let names = try scene.fill()
@@ -396,7 +398,7 @@ extension RunAlone.`A flush of a cluster` {
 
         var flush = scene.flush(.flushAll, fields: fields)
         flush.databases = [0]
-        // Each task's own, of elements with TTLs.
+        // Each task's own shadow of elements with TTLs.
         let shadows = try ["test", "rival"].map { task in
             let name = SlotTag.key("df2redis:ttl:\(task):key:7", in: KeySlot(of: "key:7"))
             let shadow = String(decoding: name, as: UTF8.self)
@@ -433,7 +435,7 @@ extension RunAlone.`A flush of a cluster` {
         ("{abcde}df2redis:mark", false, false), ("{}df2redis:x", false, true), ("{0a}df2redis", false, false),
         ("{0a", false, false), ("{", false, false), ("", false, false), ("x{0a}df2redis:mark", false, false),
         ("ops:t", true, true), ("ops:t:owner", true, false),
-    ]) func `begin with the tag of a slot, too`(_ name: String, _ alone: Bool, _ inCluster: Bool) {
+    ]) func `may begin with the tag of a slot`(_ name: String, _ alone: Bool, _ inCluster: Bool) {
         #expect(ReservedKeys(checkpoint: "ops:t").contains(Array(name.utf8)) == alone)
         #expect(ReservedKeys(checkpoint: "ops:t", isInCluster: true).contains(Array(name.utf8)) == inCluster)
     }

@@ -65,7 +65,7 @@ struct ClusterTopologyTests {
         ])
         let topology = try #require(ClusterTopology(shards: reply, origin))
         #expect(topology.masters.map(\.id) == ["a1", "b1"])
-        // No host: the one that we came by. (The address of the node itself may be of a network that we do not see.)
+        // No host: the one connected to. (The node's own address may belong to a network that cannot be reached.)
         #expect(topology.master(of: KeySlot(0))?.endpoint == Endpoint(host: "10.0.0.1", port: 7001))
         #expect(topology.master(of: KeySlot(16000))?.endpoint == Endpoint(host: "10.0.0.2", port: 7002))
         #expect(topology.master(of: KeySlot(12000)) == nil)
@@ -74,7 +74,7 @@ struct ClusterTopologyTests {
         #expect(topology.firstSlot(of: topology.masters[1]) == KeySlot(5461))
     }
 
-    @Test("Under TLS the TLS port counts, and an address map replaces what NAT hides")
+    @Test("With TLS the TLS port is used, and an address map replaces addresses behind NAT")
     func reading() throws {
         var reading = origin
         reading.usesTLS = true
@@ -84,7 +84,7 @@ struct ClusterTopologyTests {
         #expect(topology.masters.map(\.endpoint) == [Endpoint(host: "127.0.0.1", port: 9001)])
     }
 
-    @Test("While a failover is on, the master that is online counts")
+    @Test("During a failover the master that is online is used")
     func failover() throws {
         let reply = RESPValue.array([
             shard(
@@ -97,7 +97,7 @@ struct ClusterTopologyTests {
         #expect(topology.masters.map(\.id) == ["a2"])
     }
 
-    @Test("CLUSTER SLOTS gives the same, and an unknown host is the one that we came by")
+    @Test("CLUSTER SLOTS gives the same topology, and an unknown host is the one connected to")
     func slotsReply() throws {
         func node(_ host: RESPValue, _ port: Int64, _ id: String) -> RESPValue {
             .array([host, .integer(port), text(id), .array([])])
@@ -115,7 +115,7 @@ struct ClusterTopologyTests {
     }
 
     @Test(
-        "What is no list of slots is none",
+        "A reply that is no list of slots gives no topology",
         arguments: [
             RESPValue.error("ERR unknown subcommand"), .array([.integer(1)]),
             .array([.array([.integer(5), .integer(1)])]),
@@ -126,7 +126,7 @@ struct ClusterTopologyTests {
         #expect(ClusterTopology(slots: reply, origin) == nil)
     }
 
-    @Test("Redirections are read, also where EXEC names them")
+    @Test("Redirections are read, also from an error of EXEC")
     func redirections() {
         func redirection(_ text: String) -> ClusterRedirection? { ClusterRedirection(text, origin) }
         #expect(

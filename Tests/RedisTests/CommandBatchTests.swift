@@ -13,7 +13,7 @@ import Wire
     }
 
     @Test(arguments: [0, 1, 7, 8, 9, 10, 97, 98, 99, 100, 998, 999, 1000, 12_345])
-    func `have as many arguments as were appended`(_ count: Int) throws {
+    func `count the arguments that are appended`(_ count: Int) throws {
         let values = (0..<count).map { Array("v\($0)".utf8) }
         let (batch, expected) = (CommandBatch(), CommandBatch())
         for _ in 0..<2 {
@@ -27,7 +27,7 @@ import Wire
         #expect(batch.commandCount == 2)
     }
 
-    @Test func `have arguments of every length`() {
+    @Test func `may have arguments of any length`() {
         for count in [0, 1, 9, 10, 99, 100, 999, 1000, 99_999, 100_000] {
             let batch = CommandBatch()
             batch.append("SET", Array("k".utf8), [UInt8](repeating: UInt8(ascii: "x"), count: count))
@@ -38,7 +38,7 @@ import Wire
         }
     }
 
-    @Test func `are written in the memory of a batch that is of no use any more`() throws {
+    @Test func `may reuse the memory of a batch that is no longer needed`() throws {
         let old = CommandBatch()
         old.append("SET", Array("k".utf8), [UInt8](repeating: 1, count: 100_000))
         old.seal(checkpoint: nil)
@@ -52,7 +52,7 @@ import Wire
         #expect(batch.unwrittenBytes == batch.byteCount && old.unwrittenBytes == 0)
     }
 
-    @Test func `take arguments of every kind`() throws {
+    @Test func `accept arguments of every kind`() throws {
         let batch = CommandBatch()
         let key = Array("key".utf8)
         var buffer = ByteBuffer()
@@ -72,7 +72,7 @@ import Wire
         #expect(try batch.lines() == ["A key", "B key -12", "C text buffer 7-1", "D  1 key onetwo xyz"])
     }
 
-    @Test func `are whole even where appending them is given up`() throws {
+    @Test func `are complete even if appending their arguments throws`() throws {
         let batch = CommandBatch()
         #expect(throws: Stop.self) {
             try batch.append("XADD") { (list) throws(Stop) in
@@ -84,7 +84,7 @@ import Wire
         #expect(try batch.lines() == ["XADD k", "SET a b"])
     }
 
-    @Test func `in pieces count the long argument, which ends with the command`() throws {
+    @Test func `may end with a long argument that is appended in pieces`() throws {
         let batch = CommandBatch()
         batch.beginLongCommand("HSET", label: "HSET k", argumentBytes: 6) {
             $0.append("k")
@@ -97,7 +97,7 @@ import Wire
         #expect(try batch.lines() == ["HSET k f longer"])
     }
 
-    @Test func `that wait for their place are taken back to it`() {
+    @Test func `can have an argument buffer cut back to an earlier place`() {
         var list = ArgumentBuffer()
         list.append(Array("a".utf8))
         let place = list.end

@@ -5,14 +5,14 @@ import Redis
 import Testing
 import Wire
 
-/// What a target says, and does, when it ends a connection by itself.
-@Suite struct `A target that ends a connection` {
+/// The error of a target that closes a connection must be reported.
+@Suite struct `A target that closes a connection` {
     private func connector(_ port: UInt16, host: String = "127.0.0.1") -> TargetConnector {
         TargetConnector(
             settings: TargetSettings(endpoint: Endpoint(host: host, port: port), clientName: "df2redis:ended"))
     }
 
-    /// What a connection to it comes to, several times: which of both sides is first is chance.
+    /// Connects several times: which of both sides is first is chance.
     private func expectRefusal(
         _ code: TargetError.Code, _ text: String, by connector: TargetConnector,
         sourceLocation: SourceLocation = #_sourceLocation
@@ -29,7 +29,7 @@ import Wire
         }
     }
 
-    @Test func `because it has too many is not ready`() async throws {
+    @Test func `because it has too many clients is reported as not ready`() async throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         let client = try redis.client()
@@ -39,7 +39,7 @@ import Wire
     }
 
     @Test(.enabled(if: outerAddress != nil, "this machine has no address but loopback"))
-    func `because it is in protected mode refuses us`() async throws {
+    func `because it is in protected mode is reported as a missing permission`() async throws {
         let host = try #require(outerAddress)
         let redis = try RedisServer(["--bind", "127.0.0.1", host, "--protected-mode", "yes"])
         defer { redis.stop() }
@@ -51,8 +51,8 @@ import Wire
         ("LOADING Redis is loading the dataset in memory", .loading),
         ("NOAUTH Authentication required.", .permission), ("ERR the backend is gone", .unreachable),
     ])
-    func `with a word and a reset is understood`(words: String, code: TargetError.Code) async throws {
-        // Said to whoever connects, or in answer to the first request.
+    func `with an error and a reset is reported with this error`(words: String, code: TargetError.Code) async throws {
+        // Sent on connecting, or in answer to the first request.
         for isUnasked in [true, false] {
             let proxy = try ScriptedServer { connection in
                 if !isUnasked { _ = connection.receive() }

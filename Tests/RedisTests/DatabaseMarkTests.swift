@@ -28,7 +28,7 @@ import Wire
         return DatabaseMark.lacking([3, 5], in: found.marks)
     }
 
-    @Test func `is gone with the database's keys, and is another one in another database`() async throws {
+    @Test func `is lost with the database's keys, and differs between databases`() async throws {
         try await withTarget { control, client in
             #expect(try await lacking(control) == [])
             try client.command("SWAPDB", "3", "5")
@@ -38,13 +38,13 @@ import Wire
             try client.command("SELECT", "5")
             try client.command("FLUSHDB")
             #expect(try await lacking(control) == [5])
-            // And the connection is in database 0 as before.
+            // The connection is in database 0 as before.
             #expect(try await control.hash("hash") == ["marked": "3,5"])
         }
     }
 
     @Test(arguments: [GlobalCommand.flushAll, .flushDatabase(3), .flushDatabase(5)], [true, false])
-    func `is there after a flush of the source, in one step or key by key`(
+    func `remains after a flush of the source, in one step or key by key`(
         _ command: GlobalCommand, isAtOnce: Bool
     ) async throws {
         try await withTarget { control, client in
@@ -59,7 +59,7 @@ import Wire
         }
     }
 
-    @Test func `is no key of the data`() async throws {
+    @Test func `counts as one of df2redis' own keys`() async throws {
         try await withTarget { control, _ in
             #expect(ReservedKeys(checkpoint: "hash").contains(Array(DatabaseMark.key(task: "test").utf8)))
             let with = try await control.ownKeyCount(checkpoint: "hash", task: "test", in: 3)

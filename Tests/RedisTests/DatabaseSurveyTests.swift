@@ -4,8 +4,8 @@ import Testing
 
 @testable import Redis
 
-@Suite struct `A look through the databases of a target` {
-    @Test func `counts the keys of those that were listed, and knows when others have written to another one`()
+@Suite struct `A survey of a target's databases` {
+    @Test func `counts the keys of listed databases, and notices keys in another one`()
         async throws
     {
         let redis = try RedisServer()

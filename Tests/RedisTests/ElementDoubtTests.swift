@@ -73,7 +73,8 @@ import Wire
     }
 
     @Test(arguments: binaries)
-    func `is in doubt, and the element stays`(_ binary: String?) async throws {
+    func `is in doubt if it may have run before or after the end, and the element stays`(_ binary: String?) async throws
+    {
         let scene = try await Scene(binary)
         for (lines, isHash) in [(Self.ofFields, true), (Self.ofMembers, false)] {
             for line in lines {
@@ -85,7 +86,7 @@ import Wire
     }
 
     @Test(arguments: binaries)
-    func `is in none where it came before, and the element is as it was`(_ binary: String?) async throws {
+    func `is not in doubt if it ran before the end, and the element stays`(_ binary: String?) async throws {
         let scene = try await Scene(binary)
         for (lines, isHash) in [(Self.ofFields, true), (Self.ofMembers, false)] {
             for line in lines {
@@ -97,13 +98,13 @@ import Wire
     }
 
     @Test(arguments: binaries)
-    func `meets an element no more where it came after`(_ binary: String?) async throws {
+    func `finds no element if it ran after the end`(_ binary: String?) async throws {
         let scene = try await Scene(binary)
         for (lines, isHash) in [(Self.ofFields, true), (Self.ofMembers, false)] {
             for line in lines {
                 try scene.begin(isHash: isHash)
                 let asks = try scene.apply(line, from: scene.end, to: scene.end + 100)
-                // It cannot give a TTL to what is not there: had it come in time all the same, the source has the element.
+                // It cannot give a TTL to a missing element; if it ran in time after all, the source has the element.
                 #expect(asks == ["HEXPIRE", "FIELDEXPIRE", "HGETEX"].contains(words(line)[0]), "\(line)")
                 let sets = ["HSETEX k NX", "HSETEX k KEEPTTL", "HSETEX k FNX", "SADDEX"].contains { line.hasPrefix($0) }
                 #expect(try scene.hasElement(isHash: isHash) == sets, "\(line)")
@@ -113,7 +114,7 @@ import Wire
     }
 
     @Test(arguments: binaries)
-    func `is in doubt as long as nobody knows when the TTL was given`(_ binary: String?) async throws {
+    func `is in doubt if it is unknown when the TTL was set`(_ binary: String?) async throws {
         let scene = try await Scene(binary)
         for (lines, isHash) in [(Self.ofFields, true), (Self.ofMembers, false)] {
             for line in lines {
@@ -127,7 +128,7 @@ import Wire
     @Test(
         .enabled(if: binaries.count > 1, "VALKEY_BIN and REDIS74_BIN name no server with TTLs of fields"),
         arguments: binaries.dropFirst())
-    func `is in doubt where the target has ended the field already`(_ binary: String?) async throws {
+    func `is in doubt if the target has already expired the field`(_ binary: String?) async throws {
         let scene = try await Scene(binary)
         for line in Self.ofFields {
             try scene.begin(isHash: true)
@@ -142,7 +143,7 @@ import Wire
     @Test(
         .enabled(if: binaries.count > 1, "VALKEY_BIN and REDIS74_BIN name no server with TTLs of fields"),
         arguments: binaries.dropFirst())
-    func `gives a target with TTLs of fields what the shadow has`(_ binary: String?) async throws {
+    func `gives a target with field TTLs the same TTLs as the shadow`(_ binary: String?) async throws {
         let scene = try await Scene(binary)
         func deadlines() throws -> [Int64?] {
             let native = try scene.target.client.command("HPEXPIRETIME", "k", "FIELDS", "1", "e").array?.first?.int

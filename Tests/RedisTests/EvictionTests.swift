@@ -4,7 +4,7 @@ import Redis
 import Testing
 import Wire
 
-/// What a lost connection has left in the sockets of a server that was stopped must not take effect later.
+/// Commands of a lost connection that wait in the sockets of a paused server must not take effect later.
 @Suite struct `Connections of an earlier process` {
     private static let increments = 3000
     private static let padding = [UInt8](repeating: UInt8(ascii: "x"), count: 1000)
@@ -21,7 +21,7 @@ import Wire
                 endpoint: Endpoint(host: "127.0.0.1", port: redis.port), clientName: "df2redis:evicted"))
     }
 
-    /// Leaves a transaction in the socket of a stopped server, under a name of the task, and lets the server go on.
+    /// Leaves a transaction in the socket of a paused server, under a name of the task, and resumes the server.
     ///
     /// - Returns: what `connect`, called meanwhile, answers, and the lost connection: were it closed on our side, the
     ///   server's first replies would meet a RST, which ends it as well.
@@ -39,7 +39,7 @@ import Wire
         return (try await answer.value, lost)
     }
 
-    @Test func `a flow that connects again ends the connection before`() async throws {
+    @Test func `are ended by a flow that connects again`() async throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         let connector = connector(redis)
@@ -56,7 +56,7 @@ import Wire
         await connection.close()
     }
 
-    @Test func `a session ends all connections of its task, and no others`() async throws {
+    @Test func `are all ended by a new session of their task, and no others`() async throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         let other = try redis.client()
@@ -75,7 +75,7 @@ import Wire
         await control.close()
     }
 
-    @Test func `a target that forbids it is told`() async throws {
+    @Test func `are not ended if the target forbids it, which is reported`() async throws {
         let redis = try RedisServer()
         defer { redis.stop() }
         try redis.client().command("ACL", "SETUSER", "default", "-client|list")

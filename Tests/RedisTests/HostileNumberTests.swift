@@ -3,7 +3,7 @@ import Testing
 import Wire
 
 /// Numbers of the stream that a client of the source may have chosen.
-@Suite struct `Numbers of a record at their limits` {
+@Suite struct `Extreme numbers in records` {
     private let now = TargetUnderTest.now
     /// What v1.36.0 makes of every longer TTL: 2^28 - 1 seconds.
     private static let longest: Int64 = 268_435_455_000
@@ -14,7 +14,7 @@ import Wire
         (TargetUnderTest.now + longest + 1, true, TargetUnderTest.now + longest),
         (TargetUnderTest.now + 5, true, TargetUnderTest.now + 5), (5, true, -2), (0, true, -1),
     ])
-    func `RESTORE's TTL is cut where the source cuts it`(
+    func `are limited in a RESTORE's TTL as they are at the source`(
         _ ttl: Int64, _ isAbsolute: Bool, _ expected: Int64
     ) async throws {
         let target = try await TargetUnderTest(setUp: [["SET", "s", "value"]])
@@ -26,8 +26,8 @@ import Wire
         #expect(try target.integer("PEXPIRETIME", "to") == Int(expected))
     }
 
-    /// Names with a number at each place; whatever becomes of them, nothing traps.
-    @Test func `no number traps`() throws {
+    /// Commands with each number at each place; whatever the outcome, nothing traps.
+    @Test func `never make the rewriter trap`() throws {
         let numbers = ["0", "-1", "\(Int64.max)", "\(Int64.min)", "\(UInt64.max)", "4294967296", "4294967295", "1e400"]
         let lines = [
             "RESTORE k # payload", "RESTORE k # payload ABSTTL", "PEXPIREAT k #", "EXPIRE k #", "PEXPIRE k #",

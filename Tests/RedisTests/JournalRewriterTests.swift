@@ -4,7 +4,7 @@ import Testing
 import Wire
 
 /// The rows of Protocol 5.4 to 5.6 that need care, run on a real server.
-@Suite struct `Records of a journal that a Redis does not take as they are` {
+@Suite struct `Journal records that a Redis cannot take unchanged` {
     private let now = TargetUnderTest.now
 
     // MARK: Strings
@@ -20,7 +20,7 @@ import Wire
         #expect(try target.integer("PEXPIRETIME", "a") == -1)
     }
 
-    @Test func `PREPEND puts bytes in front, keeps the TTL, and makes a key that is not there`() async throws {
+    @Test func `PREPEND puts bytes in front, keeps the TTL, and creates a missing key`() async throws {
         let target = try await TargetUnderTest(setUp: [["SET", "k", "tail", "PXAT", "2000000000000"]])
         #expect(try target.apply([Array("PREPEND".utf8), Array("k".utf8), [0, 255, 13, 10]]) == .written)
         #expect(try target.apply(words("PREPEND new v")) == .written)
@@ -60,7 +60,7 @@ import Wire
         ("BITFIELD k OVERFLOW SAT OVERFLOW WRAP INCRBY u8 0 -5", false),
         ("BITFIELD k OVERFLOW FAIL INCRBY u8 0 -5", false), ("BITFIELD k", false),
     ])
-    func `a BITFIELD that saturates below 0 of an unsigned number is reported`(_ line: String, isReported: Bool) throws
+    func `a BITFIELD that may saturate an unsigned number below 0 is reported`(_ line: String, isReported: Bool) throws
     {
         var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v140)
         let outcome = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: CommandBatch())
@@ -73,7 +73,7 @@ import Wire
         ("JSON.NUMMULTBY k $.a 2", false), ("JSON.NUMMULTBY k $.a 0.5", true), ("JSON.SET k $.a 0.5", false),
         ("JSON.DEL k", false),
     ])
-    func `JSON commands that RedisJSON may take in another way are reported`(_ line: String, isReported: Bool) throws {
+    func `JSON commands that RedisJSON may handle differently are reported`(_ line: String, isReported: Bool) throws {
         var profile = TargetUnderTest.redis70
         profile.hasJSON = true
         var rewriter = JournalRewriter(profile: profile, source: .v140)
@@ -83,7 +83,7 @@ import Wire
 
     // MARK: Deadlines
 
-    @Test func `a PEXPIREAT of about now is a plain GETEX, 0 is PERSIST, long ago is a deletion`() async throws {
+    @Test func `a PEXPIREAT of about now means a plain GETEX, 0 means PERSIST, long ago means DEL`() async throws {
         let target = try await TargetUnderTest(
             setUp: ["a", "b", "c", "d", "e", "f"].map { ["SET", $0, "v", "EX", "1000"] })
         let before = try target.integer("PEXPIRETIME", "a")
@@ -101,7 +101,7 @@ import Wire
     }
 
     @Test(arguments: [(0, 1), (500, 2), (5_000, 2)] as [(Int64, Int)])
-    func `the margin of a plain GETEX can be set`(_ margin: Int64, _ kept: Int) throws {
+    func `the margin for taking a PEXPIREAT as a plain GETEX can be set`(_ margin: Int64, _ kept: Int) throws {
         var rewriter = JournalRewriter(
             profile: TargetUnderTest.redis70, source: .v137, expiryMargin: margin)
         let outcomes = try [0, 500, 5_001 as Int64].map {
@@ -111,7 +111,7 @@ import Wire
     }
 
     @Test(arguments: [nil] + [RedisServer.valkeyBinary, RedisServer.newerBinary].filter { $0 != nil })
-    func `a float is not added to a text, which the source has no more, and makes nothing that is no number`(
+    func `a float is not added to a text, and no sum without a finite number is written`(
         _ binary: String?
     ) async throws {
         let target = try await TargetUnderTest(
@@ -137,7 +137,7 @@ import Wire
         #expect(try target.integer("EXISTS", "new") == 0)
     }
 
-    @Test func `RENAME over a key with a TTL leaves that TTL if the renamed key has one`() async throws {
+    @Test func `RENAME over a key with a TTL keeps that TTL if the renamed key has one too`() async throws {
         let target = try await TargetUnderTest(setUp: [
             ["SET", "a", "1", "PXAT", "2000000000001"], ["SET", "b", "2", "PXAT", "2000000000002"],
             ["SET", "c", "3"], ["SET", "d", "4", "PXAT", "2000000000004"], ["SET", "e", "5", "PXAT", "2000000000005"],
@@ -152,7 +152,7 @@ import Wire
             ])
     }
 
-    @Test func `RENAMENX and SETNX, journalled on success only, replace what the source has not`() async throws {
+    @Test func `RENAMENX and SETNX, journalled only on success, replace keys that the source lacks`() async throws {
         let target = try await TargetUnderTest(setUp: [
             ["SET", "a", "1", "PXAT", "2000000000001"], ["SET", "b", "foreign", "PXAT", "2000000000002"],
             ["RPUSH", "c", "foreign"],
@@ -188,7 +188,7 @@ import Wire
         #expect(try target.integer("EXISTS", "past") == 0)
     }
 
-    @Test func `RESTORE of what only Dragonfly has is refused by name`() async throws {
+    @Test func `RESTORE of a type that only Dragonfly has is unsupported by name`() async throws {
         let target = try await TargetUnderTest(setUp: [["SET", "k", "old"]])
         func payload(_ type: RDBType, _ body: (inout ByteBuffer) -> Void) -> [UInt8] {
             var bytes = ByteBuffer()
@@ -215,7 +215,7 @@ import Wire
         #expect(try target.integer("DBSIZE") == 1)
     }
 
-    @Test func `a type that this version does not know is left to a target that may`() throws {
+    @Test func `RESTORE of an unknown type is sent only to a target that may know it`() throws {
         var bytes = ByteBuffer()
         bytes.append(99 as UInt8)
         bytes.append(littleEndian: 12 as UInt16)
@@ -233,7 +233,7 @@ import Wire
     }
 
     @Test(arguments: ["SORT src ALPHA STORE dst", "GEORADIUSBYMEMBER src a 200 km STORE dst"], [true, false])
-    func `a STORE leaves its destination where its source is missing, as Dragonfly does`(
+    func `a STORE leaves its destination alone if its source is missing, as Dragonfly does`(
         _ line: String, isInSnapshot: Bool
     ) async throws {
         let target = try await TargetUnderTest(setUp: [["SET", "dst", "old"], ["GEOADD", "geo", "15", "37", "a"]])
@@ -261,14 +261,14 @@ import Wire
         #expect(try target.list("SMEMBERS", "s").sorted() == ["7", "a", "b", "c"])
     }
 
-    @Test func `HSETEX sets its fields without their TTL, NX only the new ones`() async throws {
+    @Test func `HSETEX sets its fields without their TTL, and with NX only new ones`() async throws {
         let target = try await TargetUnderTest(setUp: [["HSET", "h", "a", "old"]])
         #expect(try target.apply(words("HSETEX h 100 b 2")) == .writtenWithout(.fieldExpiry))
         #expect(try target.apply(words("HSETEX h NX KEEPTTL 100 a new c 3")) == .writtenWithout(.fieldExpiry))
         #expect(try target.list("HMGET", "h", "a", "b", "c") == ["old", "2", "3"])
     }
 
-    @Test func `field TTLs are not for Redis 7_0, but a TTL of 0 deletes`() async throws {
+    @Test func `field TTLs are unsupported by Redis 7_0, but a TTL of 0 deletes`() async throws {
         let target = try await TargetUnderTest(setUp: [["HSET", "h", "a", "1", "b", "2", "c", "3"]])
         #expect(try target.apply(words("FIELDEXPIRE h 100 a b")) == .unsupported(.fieldExpiry))
         #expect(try target.apply(words("HEXPIRE h 100 FIELDS 1 a")) == .unsupported(.fieldExpiry))
@@ -299,7 +299,7 @@ import Wire
 
     // MARK: Streams
 
-    @Test func `a claim makes its consumer, and tells when idle times or unseen reads may change it`() async throws {
+    @Test func `a claim creates its consumer, and is reported if idle times may change it`() async throws {
         let target = try await TargetUnderTest(setUp: [
             ["XADD", "x", "1-1", "f", "v"], ["XGROUP", "CREATE", "x", "g", "0"],
         ])
@@ -314,7 +314,7 @@ import Wire
         #expect(try target.client.command("XPENDING", "x", "g").array?.first?.int == 0)
     }
 
-    @Test func `a group begins without the words of which the source takes no notice`() throws {
+    @Test func `XGROUP CREATE is sent without the words that the source ignores`() throws {
         var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v140)
         let batch = CommandBatch()
         for line in [
@@ -345,7 +345,7 @@ import Wire
         ("SORT l GET w_* GET # STORE d", .sortByPattern, true), ("SORT l GET # STORE d", .storeInDoubt, true),
         ("SORT l BY nosort STORE d", .storeInDoubt, false), ("SORT l ALPHA STORE d", .storeInDoubt, false),
     ])
-    func `a SORT that reads other keys is reported where these may be elsewhere, and not sent to a cluster`(
+    func `a SORT by other keys is reported if they may be in other shards, and not sent to a cluster`(
         _ line: String, _ amongOthers: Divergence, isRefusedInCluster: Bool
     ) throws {
         var cluster = TargetUnderTest.redis70
@@ -373,7 +373,7 @@ import Wire
         ("COPY a b", true), ("MOVE a 1", false), ("MSET a 1 b 2", false), ("DEL a b", false), ("INCR a", false),
         ("SORT a STORE b", true), ("SORT {t}a STORE {t}b", false), ("GEORADIUS a 1 2 3 km STORE b", true),
     ])
-    func `keys in several slots are too many where values cannot be copied between these`(
+    func `commands over several slots are left out if values cannot be copied between slots`(
         _ line: String, isLeftOut: Bool
     ) throws {
         for leavesOut in [false, true] {
@@ -402,7 +402,7 @@ import Wire
         ("GEORADIUS dst STORE", 7, .skippedDiverging(.fragmentedGeoRadius)),
         ("GEORADIUSBYMEMBER geo", 7, .skippedDiverging(.fragmentedGeoRadius)),
     ])
-    func `whole SORTs and GEORADIUSes run, fragments do not`(
+    func `complete SORT and GEORADIUS commands run, fragments do not`(
         _ line: String, _ transactionID: UInt64, _ expected: RewriteOutcome
     ) async throws {
         let target = try await TargetUnderTest(setUp: [
@@ -413,7 +413,7 @@ import Wire
         #expect(try target.integer("EXISTS", "DESC") == 0)
     }
 
-    @Test func `DEL and SADD or ZADD of one transaction may be a store, whose key is told`() async throws {
+    @Test func `DEL and SADD or ZADD in one transaction may be a store, which is reported`() async throws {
         let target = try await TargetUnderTest()
         var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v136)
         func outcome(_ line: String, _ transactionID: UInt64) throws -> RewriteOutcome {
@@ -428,7 +428,7 @@ import Wire
         #expect(try outcome("SADD d a", 0) == .written)
         #expect(try outcome("DEL d", 7) == .written)
         #expect(try outcome("SADD e a", 7) == .written)
-        // A script over one shard has no transaction, and a client's own ZADD is nothing in doubt without a rounded score.
+        // A script over one shard has no transaction; a client's own ZADD without a rounded score is not in doubt.
         for (scores, isReported) in [
             ("1.11111e+08 a", true), ("2 b 0.123457 a", true), ("1 a", false), ("1234567 a", false), ("-1.5 a", true),
             ("9.0072e+15 a", true), ("12345 a 17 b", false), ("123456 a", true), ("inf a", false),
@@ -446,7 +446,7 @@ import Wire
         ("ZADD z GT 3 m", "3"), ("ZADD z LT CH 7 m", "7"), ("ZADD z XX GT 3 m", "3"), ("ZADD z GT INCR -2 m", "3"),
         ("ZADD z gt 9 m 1 n", "9"), ("ZADD z XX LT 9 n", "5"), ("ZADD z GT -inf m", "-inf"), ("ZADD z NX 3 m", "5"),
     ])
-    func `a ZADD compares no scores in a sorted set that the source has as a skip list`(
+    func `ZADD ignores GT and LT in a sorted set that the source has as a skip list`(
         _ line: String, _ score: String
     ) async throws {
         let members = (0..<130).flatMap { ["1", "member:\($0)"] }
@@ -463,7 +463,7 @@ import Wire
         ("ZADD z GT 5 m", "5", false), ("ZADD z GT 3 n", "5", false), ("ZADD z GT 9 m 3 m", "9", true),
         ("ZADD z XX GT 3 n", "5", false), ("ZADD z GT 3 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "5", false),
     ])
-    func `a ZADD compares scores in a small sorted set, and it is told if one stayed`(
+    func `ZADD obeys GT and LT in a small sorted set, and reports a score that stays`(
         _ line: String, _ score: String, isInDoubt: Bool
     ) async throws {
         let target = try await TargetUnderTest(setUp: [["ZADD", "z", "5", "m"]])
@@ -475,7 +475,7 @@ import Wire
         #expect(try target.text("ZSCORE", "z", "m") == score)
     }
 
-    @Test func `a ZADD with GT of a newer source is the target's to run`() throws {
+    @Test func `ZADD with GT of a newer source is sent unchanged`() throws {
         let batch = CommandBatch()
         var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: SourceBehaviour(version: nil))
         #expect(try rewriter.rewrite(words("ZADD z GT 3 m").map { Array($0.utf8) }, into: batch) == .written)
@@ -506,14 +506,16 @@ import Wire
         ("DFLYCLUSTER FLUSHSLOTS 5 0", .unsupported(.unknownCommand)),
         ("DFLYCLUSTER OTHER 1 2", .unsupported(.unknownCommand)),
     ])
-    func `nothing is sent for it, and it has its reason`(_ line: String, _ expected: RewriteOutcome) throws {
+    func `a command that is not for a Redis is not sent, and has the right outcome`(
+        _ line: String, _ expected: RewriteOutcome
+    ) throws {
         var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v137)
         let batch = CommandBatch()
         #expect(try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch) == expected)
         #expect(batch.isEmpty)
     }
 
-    @Test func `a script is loaded, and names are known in any case`() async throws {
+    @Test func `a script is loaded, and command names are recognised in any case`() async throws {
         let target = try await TargetUnderTest()
         #expect(try target.apply(["SCRIPT", "LOAD", "return 1"]) == .written)
         #expect(

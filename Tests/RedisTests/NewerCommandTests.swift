@@ -7,7 +7,7 @@ import Wire
 @Suite struct `Records of newer sources` {
     private let now = TargetUnderTest.now
 
-    @Test func `DELEX deletes where its condition holds at the target as it did at the source`() async throws {
+    @Test func `DELEX deletes if its condition holds at the target`() async throws {
         let keys = ["plain", "same", "other", "unlike", "alike", "missing", "list"]
         let target = try await TargetUnderTest(
             setUp: keys.dropLast(2).map { ["SET", $0, "v"] } + [["RPUSH", "list", "v"]])
@@ -23,7 +23,7 @@ import Wire
         #expect(try target.apply(words("DELEX other IFGT v")) == .unsupported(.unknownCommand))
     }
 
-    /// Digests by the reference implementation: one of each way that XXH3 takes by length.
+    /// Digests by the reference implementation, one for each path of XXH3 by length.
     @Test(arguments: [
         (0, "2d06800538d394c2"), (1, "4c5cca45d0f4811f"), (3, "6e3e2670e61106ac"), (4, "5c4c63133443d03f"),
         (8, "f9fd4dd0b04d78f5"), (9, "7c20df9712c26edf"),
@@ -31,7 +31,7 @@ import Wire
         (240, "b6cfaf343fab81e6"),
         (241, "956cae592c67279e"), (1024, "70bd377d9574f4bb"), (1025, "66c4487c41e127a7"), (70_000, "b851fcc28c3570c0"),
     ])
-    func `DELEX by digest knows the value`(_ length: Int, _ digest: String) async throws {
+    func `DELEX compares the digest of the value`(_ length: Int, _ digest: String) async throws {
         let target = try await TargetUnderTest()
         let value = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 131 &+ 7) }
         for key in ["a", "b", "c"] { _ = try target.client.send([Array("SET".utf8), Array(key.utf8), value]) }
@@ -41,7 +41,7 @@ import Wire
         #expect(try ["a", "b", "c"].filter { try target.integer("EXISTS", $0) == 1 } == ["b"])
     }
 
-    @Test func `HSETEX of Redis 8 sets its fields, all or none under FNX and FXX`() async throws {
+    @Test func `HSETEX in the form of Redis 8 sets its fields, with FNX and FXX all or none`() async throws {
         let target = try await TargetUnderTest(setUp: [["HSET", "h", "a", "old", "b", "old"]])
         #expect(try target.apply(words("HSETEX h FIELDS 1 c 1")) == .written)
         #expect(try target.apply(words("HSETEX h FNX FIELDS 2 a new d new")) == .written)
@@ -63,7 +63,7 @@ import Wire
         }
     }
 
-    @Test func `HGETEX is a read, or tells that TTLs of fields are not for Redis 7_0`() async throws {
+    @Test func `HGETEX is a read without a TTL, and unsupported by Redis 7_0 with one`() async throws {
         let target = try await TargetUnderTest(setUp: [["HSET", "h", "a", "1", "b", "2"]])
         #expect(try target.apply(words("HGETEX h FIELDS 1 a")) == .nothing)
         #expect(try target.apply(words("HGETEX h PERSIST FIELDS 1 a")) == .nothing)
@@ -73,7 +73,7 @@ import Wire
     }
 
     @Test(.enabled(if: RedisServer.valkeyBinary != nil, "VALKEY_BIN names no server with TTLs of fields"))
-    func `fields have at a target with TTLs of fields what they have at the source`() async throws {
+    func `fields have the same TTLs as at the source if the target has field TTLs`() async throws {
         let target = try await TargetUnderTest(binary: RedisServer.valkeyBinary)
         let later = 4_000_000_000_000 as Int64
         func apply(_ line: String) throws {
@@ -113,7 +113,7 @@ import Wire
         #expect(try target.list("HMGET", "h", "b") == ["nil"])
     }
 
-    @Test func `RENAME over a key with a TTL takes from v1_38 on the TTL along`() async throws {
+    @Test func `RENAME over a key with a TTL takes the renamed key's TTL from v1_38 on`() async throws {
         let target = try await TargetUnderTest(setUp: [
             ["SET", "a", "1", "PXAT", "2000000000001"], ["SET", "b", "2", "PXAT", "2000000000002"],
             ["SET", "c", "3"], ["SET", "d", "4", "PXAT", "2000000000004"],
@@ -124,7 +124,7 @@ import Wire
         #expect(try ["b", "d"].map { try target.integer("PEXPIRETIME", $0) } == [2_000_000_000_001, -1])
     }
 
-    @Test func `a PEXPIREAT of about now is from v1_40 on what it says`() async throws {
+    @Test func `a PEXPIREAT of about now is taken literally from v1_40 on`() async throws {
         let target = try await TargetUnderTest(setUp: ["a", "b", "c"].map { ["SET", $0, "v", "EX", "1000"] })
         #expect(try target.apply(["PEXPIREAT", "a", "\(now + 1_999)"], source: .v140) == .written)
         #expect(try target.apply(["PEXPIREAT", "b", "1500000000000"], source: .v140) == .written)
@@ -134,7 +134,7 @@ import Wire
         #expect(try target.integer("PEXPIRETIME", "c") == -1)
     }
 
-    @Test func `the TTL of a store's destination stays before v1_37, its scores are rounded up to v1_40`() throws {
+    @Test func `a store keeps its destination's TTL before v1_37, and has rounded scores until v1_40`() throws {
         func outcome(_ command: String, _ source: SourceBehaviour) throws -> RewriteOutcome {
             var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: source)
             _ = try rewriter.rewrite(words("DEL d").map { Array($0.utf8) }, transactionID: 6, into: CommandBatch())
@@ -150,7 +150,7 @@ import Wire
     }
 
     /// Elements with TTLs that df2redis keeps: the scripts alone, without a flow.
-    @Test func `kept TTLs follow HSETEX, HGETEX and the SADDEX of each release`() async throws {
+    @Test func `TTLs kept by df2redis follow HSETEX, HGETEX and the SADDEX of each release`() async throws {
         let target = try await TargetUnderTest(setUp: [["SADD", "s", "a", "b"], ["HSET", "h", "x", "1"]])
         let expiry = ElementExpiry(task: "t", flow: 0, hasNativeFields: false)
         let window = ExecutionWindow(earliest: now - 200, latest: now)

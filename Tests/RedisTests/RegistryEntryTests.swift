@@ -12,7 +12,7 @@ import Wire
         #expect(RegistryEntry(text).text == text)
     }
 
-    @Test func `names databases, and the source of a process`() {
+    @Test func `names databases and the source that a process claims`() {
         let entry = RegistryEntry("0,3,full,later,follows:0a1b:77ff:0+3")
         #expect(entry.databases == [0, 3] && entry.isFull)
         #expect(entry.source == .claimed(SourceClaim(replicationID: "0a1b", instance: "77ff", scope: .only([0, 3]))))
@@ -28,7 +28,7 @@ import Wire
         return registry.others(in: .array(words.map { .bulk(Array($0.utf8)) }))
     }
 
-    @Test func `stays as earlier processes have left it until this one knows what they have filled`() {
+    @Test func `keeps what earlier processes wrote until this one knows which databases they filled`() {
         let registry = TaskRegistry(checkpoint: key)
         #expect(registry.command == ["HSETNX", TaskRegistry.key, key, ""])
         let others = read("0,3,full,follows:0a1b:1:all", registry)
@@ -45,7 +45,7 @@ import Wire
         #expect(registry.command == ["HSET", TaskRegistry.key, key, "0,follows:0a1b:2:all"])
     }
 
-    @Test func `has the claim of this process until another task opposes it`() {
+    @Test func `has the claim of this process until it is withdrawn`() {
         let (registry, claim) = (
             TaskRegistry(checkpoint: key), SourceClaim(replicationID: "0a1b", instance: "2", scope: .all(except: []))
         )
@@ -65,12 +65,12 @@ import Wire
         ("all", "all", true), ("all-0", "all-1", true), ("all", "3", true), ("all-3", "3", false),
         ("all-3", "0+3", true), ("0", "3", false), ("0+3", "3+5", true), ("", "all", false), ("later", "3", true),
     ])
-    func `may be another's too`(_ one: String, _ other: String, _ overlap: Bool) {
+    func `may overlap with those of another task`(_ one: String, _ other: String, _ overlap: Bool) {
         #expect(DatabaseScope(one).overlaps(DatabaseScope(other)) == overlap)
         #expect(DatabaseScope(other).overlaps(DatabaseScope(one)) == overlap)
     }
 
-    @Test func `become more with the stream`() {
+    @Test func `grow with the stream`() {
         var scope = DatabaseScope("0")
         scope.add([5])
         #expect(scope == .only([0, 5]))

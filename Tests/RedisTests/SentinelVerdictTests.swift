@@ -3,7 +3,7 @@ import Testing
 
 @testable import Redis
 
-@Suite struct `The verdict on what sentinels say` {
+@Suite struct `The verdict on the sentinels' answers` {
     private let a = Endpoint(host: "10.0.0.1", port: 6379)
     private let b = Endpoint(host: "10.0.0.2", port: 6379)
 
@@ -22,13 +22,13 @@ import Testing
         }
     }
 
-    @Test func `is what all say, without a remark`() throws {
+    @Test func `is the master that all name, without a remark`() throws {
         let verdict = try SentinelVerdict(answers(.master(a, epoch: 1), .master(a, epoch: 1)), name: "m")
         #expect(verdict.master == a)
         #expect(verdict.remarks == [])
     }
 
-    @Test func `is what most say where no failover has been later, and the others are named`() throws {
+    @Test func `is the master that most name in the same epoch, with the others in a remark`() throws {
         let verdict = try SentinelVerdict(
             answers(.master(b, epoch: 0), .master(a, epoch: 0), .master(a, epoch: 0)), name: "m")
         #expect(verdict.master == a)
@@ -38,14 +38,14 @@ import Testing
             ])
     }
 
-    @Test func `is the latest failover's, although the others have not heard of it`() throws {
+    @Test func `is the master of the latest failover, even if most do not know it yet`() throws {
         let verdict = try SentinelVerdict(
             answers(.master(a, epoch: 3), .master(a, epoch: 3), .master(b, epoch: 4)), name: "m")
         #expect(verdict.master == b)
         #expect(verdict.remarks.count == 1)
     }
 
-    @Test func `needs one sentinel only, and says what the others lack`() throws {
+    @Test func `needs only one sentinel, and has remarks on the others`() throws {
         let verdict = try SentinelVerdict(
             answers(.unknown(["n"]), .failure(.init(.unreachable, "connect s1: refused")), .master(a, epoch: 0)),
             name: "m")

@@ -3,8 +3,8 @@ import Wire
 
 @testable import Redis
 
-@Suite struct `What a record means, by release` {
-    @Test func `every command that writes or is journalled has a rule`() {
+@Suite struct `The meaning of records by release` {
+    @Test func `has a rule for every command that writes or is journalled`() {
         let verbatim = JournalledCommands.verbatim.keys.sorted()
         let written = JournalledCommands.asOthers.values.flatMap { $0.split(separator: " ").map(String.init) }
         #expect(verbatim.count == 98)
@@ -21,11 +21,11 @@ import Wire
         ("df-v1.36.0", SourceVersion(1, 36, 0)), ("v1.28.32", SourceVersion(1, 28, 32)),
         ("1.40.1-45-gabcdef", SourceVersion(1, 40, 1)), ("df-dev", nil), ("", nil), ("df-v1.36", nil),
     ])
-    func `a release is read as the source writes it`(_ text: String, _ version: SourceVersion?) {
+    func `depends on the release, which is read as the source writes it`(_ text: String, _ version: SourceVersion?) {
         #expect(SourceVersion(text) == version)
     }
 
-    @Test func `each border parts the releases before it from those after it`() {
+    @Test func `changes at each border between releases`() {
         for border in SourceBehaviour.borders {
             if let until = border.until {
                 let last =
@@ -40,7 +40,7 @@ import Wire
         #expect(Set(SourceBehaviour.borders.map(\.trait)).count == SourceBehaviour.Trait.allCases.count)
     }
 
-    @Test func `a source that tells no release behaves as its protocol's newest`() {
+    @Test func `is that of the protocol's newest release if the source reports no release`() {
         let newest = SourceBehaviour(version: SourceVersion(99, 0, 0))
         #expect(SourceBehaviour(version: nil, protocolVersion: 5) == newest)
         #expect(SourceBehaviour(version: nil, protocolVersion: 9) == newest)

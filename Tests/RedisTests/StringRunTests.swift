@@ -23,7 +23,7 @@ import Wire
     }
 
     @Test(arguments: [1, 2, 3, 4, 5, 6, 49, 50, 51, 127, 128])
-    func `are one MSET of all pairs, complete after each of them`(_ count: Int) {
+    func `form one MSET of all pairs, complete after each pair`(_ count: Int) {
         let (batch, expected) = (batch(), CommandBatch())
         let pairs = (0..<count).map { ("key:\($0)", String(repeating: "v", count: $0)) }
         for (number, pair) in pairs.enumerated() {
@@ -37,7 +37,7 @@ import Wire
         #expect(batch.isRun(0) == (count > 1))
     }
 
-    @Test func `end at a length that holds no server up`() throws {
+    @Test func `end at a length that does not block a server`() throws {
         let batch = batch()
         for number in 0..<300 { add("k\(number)", "v", to: batch) }
         #expect(batch.commandCount == 3)
@@ -47,7 +47,7 @@ import Wire
         #expect(try long.lines().map { $0.prefix(4) } == ["MSET", "SET "])
     }
 
-    @Test func `end with any other command, and with a value that is not small`() throws {
+    @Test func `end at any other command and at a large value`() throws {
         let batch = batch()
         let large = String(repeating: "v", count: 5000)
         for (key, value) in [("a", "1"), ("b", "2"), ("c", large), ("d", "4"), ("e", "5")] {
@@ -60,7 +60,7 @@ import Wire
         #expect(batch.operationCount == 7)
     }
 
-    @Test func `are not made where nobody asks for them, nor after a value that is written while it comes`() throws {
+    @Test func `are formed only on request, and not after a value that is written in pieces`() throws {
         let single = batch(joining: false)
         for key in ["a", "b"] { add(key, "1", to: single) }
         #expect(try single.lines() == ["SET a 1", "SET b 1"])
@@ -122,7 +122,7 @@ import Wire
     }
 
     @Test(arguments: 0..<60 as Range<UInt64>)
-    func `taken apart are what the batch would be without them`(_ seed: UInt64) {
+    func `are split into exactly the commands of a batch without runs`(_ seed: UInt64) {
         let (joined, single) = (batch(), batch(joining: false))
         fill(joined, seed: seed)
         fill(single, seed: seed)
@@ -141,7 +141,7 @@ import Wire
     }
 
     @Test(arguments: 0..<60 as Range<UInt64>)
-    func `leave a batch without the commands that were refused beside them`(_ seed: UInt64) throws {
+    func `are removed from a batch, or kept in it, like the commands they replace`(_ seed: UInt64) throws {
         let (joined, single) = (batch(), batch(joining: false))
         fill(joined, seed: seed)
         fill(single, seed: seed)
@@ -156,7 +156,7 @@ import Wire
 
     // MARK: At a server
 
-    @Test func `replace what is there, and end its TTL, as SET does`() async throws {
+    @Test func `replace existing values and end their TTLs, as SET does`() async throws {
         let target = try await TargetUnderTest(setUp: [["RPUSH", "a", "x"], ["SET", "b", "x", "EX", "100"]])
         let batch = batch()
         for key in ["a", "b", "c", "c"] { add(key, "of \(key)", to: batch) }
@@ -166,7 +166,7 @@ import Wire
         #expect(try target.checkpoint == 1)
     }
 
-    @Test func `refused by a server are taken apart`() async throws {
+    @Test func `can be split if a server refuses MSET`() async throws {
         let target = try await TargetUnderTest()
         try target.client.command("ACL", "SETUSER", "default", "-mset")
         let batch = batch()
@@ -182,7 +182,7 @@ import Wire
         #expect(try target.checkpoint == 1)
     }
 
-    @Test func `arrive without a command that a server refuses beside them`() async throws {
+    @Test func `are applied without a command of their batch that a server refuses`() async throws {
         let target = try await TargetUnderTest()
         try target.client.command("ACL", "SETUSER", "default", "-script")
         let batch = batch()

@@ -6,7 +6,7 @@ import Testing
 import Wire
 
 /// Users of a real server, and what is found out about them before anything is written.
-@Suite struct `What a target allows` {
+@Suite struct `The rights of a target's user` {
     private func rights(_ rules: [String], server: [String] = []) async throws -> (TargetRights, String?, keys: Int64?)
     {
         let redis = try RedisServer(server)
@@ -27,7 +27,7 @@ import Wire
         return (rights, refusal, try client.command("DBSIZE").int)
     }
 
-    @Test func `is everything for a user with all rights, and nothing is written to find that out`() async throws {
+    @Test func `are complete for a user with all commands and keys, and are found out without writing`() async throws {
         let (rights, refusal, keys) = try await rights(["~*", "+@all"])
         #expect(rights == TargetRights())
         #expect(refusal == nil)
@@ -35,8 +35,7 @@ import Wire
         #expect(keys == 0)
     }
 
-    @Test func `is enough without the categories that managed services forbid, and what is lost is said`() async throws
-    {
+    @Test func `suffice without the categories that managed services forbid, with the losses named`() async throws {
         let (rights, refusal, _) = try await rights(["~*", "+@all", "-@admin", "-@dangerous", "+info"])
         #expect(refusal == nil)
         #expect(
@@ -48,13 +47,13 @@ import Wire
         #expect(rights.losses.first?.hasPrefix("the target does not allow RESTORE to this user: ") == true)
     }
 
-    @Test func `lacks scripts where they are forbidden`() async throws {
+    @Test func `lack scripts if these are forbidden`() async throws {
         let (rights, refusal, _) = try await rights(["~*", "+@all", "-@scripting"])
         #expect(rights.missing == ["EVAL", "SCRIPT LOAD"])
         #expect(refusal == nil)
     }
 
-    @Test func `names the rules to add when a task cannot run`() async throws {
+    @Test func `are reported with the ACL rules to add if a task cannot run with them`() async throws {
         let (rights, refusal, keys) = try await rights(["~app:*", "+@all", "-set", "-xgroup|create", "-geoadd"])
         #expect(rights.missing == ["SET", "XGROUP CREATE", "GEOADD"])
         #expect(
@@ -64,14 +63,14 @@ import Wire
         #expect(keys == 0)
     }
 
-    @Test func `may be some keys only, which is said`() async throws {
+    @Test func `may be limited to some keys, which is reported as a loss`() async throws {
         let (rights, refusal, _) = try await rights(["~app:*", "~df2redis:*", "+@all"])
         #expect(refusal == nil)
         #expect(rights.lacksSomeKeys)
         #expect(rights.losses.count == 1)
     }
 
-    @Test func `does not include what the server's operator has renamed`() async throws {
+    @Test func `lack commands that the server's operator has renamed`() async throws {
         let (rights, refusal, _) = try await rights(
             ["~*", "+@all"],
             server: [
@@ -92,13 +91,13 @@ import Wire
         ("a request", "NOPERM no", "what this needs"),
         ("SET", "NOPERM No permissions to access a key", "~<pattern> of this key"),
     ])
-    func `is named as the server names it`(_ step: String, _ text: String, _ rule: String) {
+    func `is named with the rule to add`(_ step: String, _ text: String, _ rule: String) {
         let error = TargetError.reply(text, to: step)
         #expect(error.code == .permission)
         #expect(error.message == "the target's ACL forbids \(step): add \(rule) to the user (\(text))")
     }
 
-    @Test func `may be one of those that a script calls`() {
+    @Test func `may be the right for a command that a script calls`() {
         let text = "ERR The user executing the script can't run this command or subcommand script: ab"
         let batch = CommandBatch()
         batch.append(
@@ -112,9 +111,9 @@ import Wire
     }
 }
 
-/// What is recognised by being asked, and must not suffer from it.
+/// Such a server is recognised by sending it commands, which must not harm it.
 @Suite struct `A server that is no target` {
-    /// Answers as a server that leaves a transaction at the first command it refuses, and runs what comes then.
+    /// Answers as a server that leaves a transaction at the first command it refuses, and runs the next ones.
     private struct Answers {
         let info: String
         private var isInTransaction = false
@@ -137,7 +136,7 @@ import Wire
     }
 
     @Test(arguments: ["redis_version:7.4.0\r\ndragonfly_version:df-v1.36.0\r\n", "redis_version:7.4.0\r\n"])
-    func `is asked nothing that would do harm if it ran`(_ info: String) async throws {
+    func `gets no command that would do harm if it ran`(_ info: String) async throws {
         let names = Lock<[String]>([])
         let server = try ScriptedServer { connection in
             var answers = Answers(info: info)

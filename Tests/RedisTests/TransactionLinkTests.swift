@@ -6,7 +6,7 @@ import Wire
 
 @testable import Redis
 
-@Suite struct `Batches on their way` {
+@Suite struct `Batches on their way to a target` {
     private func batch(_ lines: String...) -> CommandBatch {
         let batch = CommandBatch()
         for line in lines {
@@ -42,7 +42,7 @@ import Wire
 
     // MARK: Outcomes
 
-    @Test func `a command that the target refuses to queue is told, and nothing takes effect`() async throws {
+    @Test func `a command that the target refuses to queue is reported, and nothing takes effect`() async throws {
         let target = try await TargetUnderTest()
         let batch = batch("SET a 1", "NOSUCH a", "SET b 2", "GET")
         guard case .refused(let refusals) = try target.send(batch) else { throw LabError("it is refused") }
@@ -55,7 +55,7 @@ import Wire
         #expect(try target.checkpoint == 1)
     }
 
-    @Test func `an error inside is told with its command, the others and the checkpoint take effect`() async throws {
+    @Test func `a command's error is reported, the other commands and the checkpoint take effect`() async throws {
         let target = try await TargetUnderTest(setUp: [["SET", "s", "v"]])
         let outcome = try target.send(batch("SET a 1", "LPUSH s x", "SET b 2"))
         guard case .applied(let found) = outcome, found.count == 1, case .error(let text) = found[0].kind else {
@@ -67,20 +67,20 @@ import Wire
         #expect(try target.checkpoint == 1)
     }
 
-    @Test func `nulls and zeros are told when they mean a conflict`() async throws {
+    @Test func `nulls and zeros are reported if the batch reports conflicts`() async throws {
         let target = try await TargetUnderTest(setUp: [["SET", "s", "v"]])
         for reports in [false, true] {
             let batch = batch("SET s x NX", "RENAMENX s s", "SET n x NX", "DEL n")
             batch.reportsConflicts = reports
             guard case .applied(let found) = try target.send(batch) else { throw LabError("it is applied") }
-            // An HSET of the checkpoint that adds no field is a zero too; what it is about is the owner's to judge.
+            // An HSET of the checkpoint that adds no field is a zero too; the batch's owner judges what it means.
             let told = found.filter { $0.command < 4 }
             #expect(told == (reports ? [.init(command: 0, kind: .null), .init(command: 1, kind: .zero)] : []))
         }
         #expect(try target.text("GET", "s") == "v")
     }
 
-    @Test func `a target that is out of memory refuses for a reason that passes`() async throws {
+    @Test func `a target that is out of memory refuses a batch for a transient reason`() async throws {
         let target = try await TargetUnderTest(["--maxmemory-policy", "noeviction"])
         try target.client.command("CONFIG", "SET", "maxmemory", "1")
         let batch = batch("SET a 1", "DEL b")
@@ -94,7 +94,7 @@ import Wire
         #expect(try target.text("GET", "a") == "1")
     }
 
-    @Test func `a state that comes up before EXEC passes as well`() {
+    @Test func `an EXECABORT for a transient reason is transient, too`() {
         #expect(TargetError.isTransientReply("OOM command not allowed when used memory > 'maxmemory'."))
         #expect(TargetError.isTransientReply("EXECABORT Transaction discarded because of: OOM command not allowed"))
         #expect(TargetError.isTransientReply("EXECABORT Transaction discarded because of: READONLY You can't write"))
@@ -113,7 +113,7 @@ import Wire
     }
 
     /// A link to a server that answers the first of two batches, and resets the connection.
-    @Test func `a target that hangs up with an answer is lost`() async throws {
+    @Test func `an answer is still read if the target resets the connection after it`() async throws {
         let server = try ScriptedServer { connection in
             var text = ""
             while text.ranges(of: "EXEC").count < 2 { text += connection.receive() }
@@ -132,7 +132,7 @@ import Wire
                 onOutcome: { _, outcome in outcomes.withLock { $0.append(outcome) } },
                 onLost: { error in losses.withLock { $0.append(error) } }, onRoom: {})
             for batch in batches { link.send(batch) }
-            // Answer and end are there before the socket is looked at.
+            // Answer and reset have arrived before the socket is read.
             nap(.milliseconds(300))
             return link
         }
@@ -141,8 +141,7 @@ import Wire
         #expect(outcomes.withLock { $0 } == [.applied([])])
     }
 
-    @Test func `several batches on their way are applied in their order, and each is answered for itself`() async throws
-    {
+    @Test func `several batches are applied in their order, and each has its own outcome`() async throws {
         let target = try await TargetUnderTest(setUp: [["SET", "s", "v"]])
         let batches = [batch("SET a 1", "APPEND a x"), batch("LPUSH s x", "NOSUCH"), batch("APPEND a y", "LPUSH s x")]
         for batch in batches { target.seal(batch) }
@@ -167,7 +166,7 @@ import Wire
         target.onLink { #expect($0.isIdle && $0.silence == .zero) }
     }
 
-    @Test func `a server that is far away gets more at a time, and no more than a few MiB`() {
+    @Test func `a target with a long round trip gets larger batches, up to a few MiB`() {
         var trips = RoundTrips()
         let start = ContinuousClock.now
         #expect(trips.windowBytes == RoundTrips.leastWindowBytes)
@@ -175,7 +174,7 @@ import Wire
             trips.asked(at: start + .milliseconds(asked))
             trips.answered(at: start + .milliseconds(answered))
         }
-        // The one slow answer is no distance.
+        // A single slow answer is no long round trip.
         #expect(trips.windowBytes > 3_000_000 && trips.windowBytes <= RoundTrips.mostWindowBytes)
         #expect(trips.batchBytes > 1_000_000 && trips.batchBytes <= RoundTrips.mostWindowBytes / 2)
         trips.asked(at: start)
@@ -183,7 +182,7 @@ import Wire
         #expect(trips.windowBytes < 600_000)
     }
 
-    @Test func `batch after batch, each reply belongs to its command`() async throws {
+    @Test func `each reply is assigned to its command, batch after batch`() async throws {
         let target = try await TargetUnderTest()
         for round in 1...50 {
             let batch = CommandBatch()
@@ -202,7 +201,7 @@ import Wire
 
     // MARK: Large commands
 
-    @Test func `an argument is written while it is still being built, and not kept`() async throws {
+    @Test func `a long argument is written while it is being built, and is not kept`() async throws {
         let target = try await TargetUnderTest()
         let (piece, pieces) = ([UInt8](repeating: 7, count: 100_000), 200)
         let batch = batch("SET before 1")
@@ -234,7 +233,7 @@ import Wire
 
     // MARK: Loss
 
-    @Test func `a target that dies in the middle leaves the batch with its owner, and nothing more is read`()
+    @Test func `an unanswered batch stays with its owner if the target dies`()
         async throws
     {
         let target = try await TargetUnderTest()
@@ -252,8 +251,8 @@ import Wire
         }
     }
 
-    @Test func `a link that its owner closes on an outcome is not read on`() async throws {
-        // The owner gives the link up inside of the callback, as on a refusal for a reason that passes.
+    @Test func `a link that its owner closes on an outcome is not read any further`() async throws {
+        // The owner closes the link inside the callback, as it does on a transient refusal.
         let target = try await TargetUnderTest()
         let batch = batch("SET a 1", "NOSUCH")
         target.closesOnOutcome = true

@@ -42,14 +42,14 @@ import Wire
         return whole
     }
 
-    @Test func `an EXEC with errors among its elements`() throws {
+    @Test func `report the errors among EXEC's elements`() throws {
         let batch = batch("SET a 1", "LPUSH a x", "INCR n", "SET b 2")
         let text = "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*4\r\n+OK\r\n-WRONGTYPE no\r\n:7\r\n+OK\r\n"
         #expect(
             try outcome(of: text, to: batch) == .applied([.init(command: 1, kind: .error("WRONGTYPE no"))]))
     }
 
-    @Test func `a calculation in a JSON document with a result that a double may not hold, or below zero`() throws {
+    @Test func `put a JSON calculation in doubt if its result is negative or too precise for a double`() throws {
         let batch = CommandBatch()
         var profile = TargetUnderTest.redis70
         profile.hasJSON = true
@@ -72,24 +72,24 @@ import Wire
         #expect(try outcome(of: text, to: batch) == .applied(unexpected))
     }
 
-    @Test func `a command that is not queued`() throws {
+    @Test func `report a command that is not queued`() throws {
         let text = "+OK\r\n+QUEUED\r\n-ERR unknown command\r\n-EXECABORT because of previous errors\r\n"
         #expect(
             try outcome(of: text, to: batch("SET a 1", "NO a"))
                 == .refused([.init(command: 1, kind: .error("ERR unknown command"))]))
     }
 
-    @Test func `a MULTI that is refused, whatever becomes of the commands`() throws {
+    @Test func `reject the batch if MULTI is refused`() throws {
         let text = "-NOPERM no multi\r\n+OK\r\n-ERR no\r\n-ERR EXEC without MULTI\r\n"
         #expect(try outcome(of: text, to: batch("SET a 1", "NO a")) == .rejected("NOPERM no multi"))
     }
 
-    @Test func `an EXEC that is refused for itself`() throws {
+    @Test func `reject the batch if EXEC itself is refused`() throws {
         let text = "+OK\r\n+QUEUED\r\n-OOM command not allowed\r\n"
         #expect(try outcome(of: text, to: batch("SET a 1")) == .rejected("OOM command not allowed"))
     }
 
-    @Test func `nulls, zeros and empty arrays where the batch asks for them`() throws {
+    @Test func `report nulls, zeros and empty arrays if the batch asks for them`() throws {
         let batch = batch("SET a 1 NX", "RENAMENX a b", "XCLAIM s g c 0 1-1")
         let text = "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n$-1\r\n:0\r\n*0\r\n"
         #expect(try outcome(of: text, to: batch) == .applied([]))
@@ -106,12 +106,12 @@ import Wire
         ("+OK\r\n+QUEUED\r\n*-1\r\n", "the target dropped a transaction"),
         ("+OK\r\n+QUEUED\r\n+OK\r\n", "EXEC was not answered by an array"),
     ])
-    func `what no server answers`(_ text: String, _ message: String) throws {
+    func `are a protocol violation if no server would send them`(_ text: String, _ message: String) throws {
         let error = try #require(throws: TargetError.self) { try outcome(of: text, to: batch("SET a 1")) }
         #expect(error.code == .protocolViolation && error.message == message)
     }
 
-    @Test func `an error about a command that is still being written, and one that nobody has asked for`() throws {
+    @Test func `may be an error about a command that is still being written, or an unrequested one`() throws {
         var replies = TransactionReplies()
         let bytes = Array("+OK\r\n-ERR Protocol error: invalid bulk length\r\n".utf8)
         var reader = ByteReader(bytes.span.bytes)
@@ -128,7 +128,7 @@ import Wire
         #expect(throws: TargetError.self) { try replies.readUnasked(&reader) }
     }
 
-    @Test func `no fewer bytes are waited for than come`() throws {
+    @Test func `are never awaited with more bytes than will arrive`() throws {
         let batch = batch("SET a 1", "SET b 2")
         let parts = ["+OK\r\n", "+QUEUED\r\n", "+QUEUED\r\n", "*2\r\n", "+OK\r\n", "+OK\r\n"]
         var replies = TransactionReplies()

@@ -25,7 +25,7 @@ import Wire
         await builder.close()
     }
 
-    @Test func `is whole under a name of ours, and nothing when it is removed`() async throws {
+    @Test func `is complete under a name of df2redis, and is removed without a trace`() async throws {
         try await withBuilder { builder, names, client in
             try await builder.append(.list([bytes("a"), bytes("b")]))
             try await builder.append(.list([bytes("c")]))
@@ -43,7 +43,7 @@ import Wire
         }
     }
 
-    @Test func `is a stream with its groups, consumers and pending entries`() async throws {
+    @Test func `may be a stream with groups, consumers and pending entries`() async throws {
         try await withBuilder { builder, _, client in
             let pending = ValuePiece.Pending(id: bytes("1-1"), consumer: bytes("c"), deliveredAt: 1000, deliveries: 4)
             let lost = ValuePiece.Pending(id: bytes("1-2"), consumer: bytes("c"), deliveredAt: 1000, deliveries: 1)
@@ -68,7 +68,7 @@ import Wire
         }
     }
 
-    @Test func `is one without entries too`() async throws {
+    @Test func `may be a stream without entries`() async throws {
         try await withBuilder { builder, _, client in
             try await builder.append(
                 .position(.init(lastID: bytes("9-1"), entriesAdded: 5, maxDeletedID: bytes("9-1"))))
@@ -81,7 +81,7 @@ import Wire
     @Test(arguments: [
         ValuePiece.string([1, 2]), .list([[1]]), .set([.init([1])]), .hash([.init([1], [2])]),
         .zset([.init([1], score: Array("1.5".utf8))]),
-    ]) func `is noticed to lack a piece that the target has lost`(_ piece: ValuePiece) async throws {
+    ]) func `is given up if the target has lost a piece`(_ piece: ValuePiece) async throws {
         try await withBuilder { builder, _, client in
             try await builder.append(piece)
             try client.command("DEL", "df2redis:value:test:part")
@@ -89,20 +89,20 @@ import Wire
         }
     }
 
-    @Test func `without a piece is none`() async throws {
+    @Test func `is given up if it has no piece`() async throws {
         try await withBuilder { builder, _, _ in
             await #expect(throws: ValueBuilder.Torn.self) { _ = try await builder.finish() }
         }
     }
 
-    @Test func `is not unlinked first where it may come twice`() {
+    @Test func `replaces its key without UNLINK if it may be published twice`() {
         let batch = CommandBatch()
         let value = BuiltValue(name: bytes("df2redis:value:test:whole"))
         batch.publish(value, as: Self.key.span.bytes, until: 77, nil, mayRepeat: true)
         #expect((0..<2).map { batch.label(ofCommand: $0).name } == ["RENAME", "PEXPIREAT"])
     }
 
-    @Test func `takes the name of its key in one transaction`() throws {
+    @Test func `replaces its key, with or without a TTL, by commands of one transaction`() throws {
         let batch = CommandBatch()
         let name = bytes("df2redis:value:test:whole")
         batch.publish(BuiltValue(name: name), as: Self.key.span.bytes, until: 77, nil, mayRepeat: false)

@@ -70,7 +70,7 @@ import Wire
     }
 
     @Test(arguments: values.indices, [nil, 2_000_000_000_000 as Int64])
-    func `as RESTORE, whatever stood there before`(_ index: Int, _ expiry: Int64?) async throws {
+    func `equal the value of a RESTORE, whatever the key held before`(_ index: Int, _ expiry: Int64?) async throws {
         let (type, commands) = Self.values[index]
         let target = try await TargetUnderTest(
             type == .set ? ["--set-max-intset-entries", "512"] : [],
@@ -98,7 +98,7 @@ import Wire
         #expect(writer.lostMemberExpiries == 0)
     }
 
-    @Test(arguments: [false, true]) func `an existing key is not touched where it must not be`(
+    @Test(arguments: [false, true]) func `leave an existing key alone if it is guarded`(
         _ exists: Bool
     ) async throws {
         let target = try await TargetUnderTest(
@@ -121,7 +121,7 @@ import Wire
         #expect(try target.integer("PEXPIRETIME", "to") == (exists ? -1 : 2_000_000_000_000))
     }
 
-    @Test func `pending entries of deleted ones cannot be made again, and show`() async throws {
+    @Test func `lack pending entries of deleted stream entries, which is reported`() async throws {
         let target = try await TargetUnderTest(
             setUp: Self.stream(entries: 3) + [
                 ["XGROUP", "CREATE", "k", "g", "0"], ["XREADGROUP", "GROUP", "g", "c", "STREAMS", "k", ">"],
@@ -141,7 +141,7 @@ import Wire
         #expect(try target.client.command("XPENDING", "pieces", "g").array?.first?.int == 2)
     }
 
-    @Test func `a long member that has expired is left out itself, not the one before it`() async throws {
+    @Test func `lack a long member that has expired, not the one before it`() async throws {
         let target = try await TargetUnderTest()
         let long = [UInt8](repeating: 0x61, count: 200_000)
         let batch = CommandBatch()
@@ -167,7 +167,7 @@ import Wire
         #expect(try target.list("SMEMBERS", "k").sorted() == ["before", "behind"])
     }
 
-    @Test func `a malformed node of a stream that is written in pieces is an error, as in a RESTORE`() async throws {
+    @Test func `are refused if a stream has a malformed node, as in a RESTORE`() async throws {
         let target = try await TargetUnderTest(["--rdbcompression", "no"], setUp: Self.stream(entries: 5))
         let dump = try target.dump("k")
         guard let payload = DumpPayload(dump.span.bytes) else { throw LabError("DUMP gives a payload") }
@@ -186,7 +186,9 @@ import Wire
         #expect(!write(body))
     }
 
-    @Test func `members and fields that have expired are left out, other TTLs are counted as lost`() async throws {
+    @Test func `lack expired members and fields, and count other TTLs as lost if the target cannot have them`()
+        async throws
+    {
         let target = try await TargetUnderTest()
         let now = TargetUnderTest.now
         func write(

@@ -48,7 +48,7 @@ struct WrittenKeysTests {
         return examples
     }()
 
-    @Test("stand where the command has them", arguments: examples.keys.sorted())
+    @Test("are found for each command", arguments: examples.keys.sorted())
     func keys(_ name: String) throws {
         for (words, expected) in try #require(Self.examples[name]) {
             var encoded = ByteBuffer()
@@ -67,14 +67,14 @@ struct WrittenKeysTests {
         }
     }
 
-    @Test("are known of every command that there is a rule for")
+    @Test("are tested for every command with a rule")
     func everyRule() {
         let missing = JournalRule.table.keys.map(\.text).filter { Self.examples[$0] == nil }
         #expect(missing == [], "whoever adds a rule says here which keys its command writes")
     }
 
     @Test(
-        "and those whose value it gives to another as the target has it",
+        "are known with the keys whose value they take over at the target",
         arguments: [
             ("RENAME a b", "a>b"), ("RENAMENX a b", "a>b"), ("MOVE a 3", "a>a@3"), ("MOVE a nowhere", ""),
             ("COPY a b", "a>b"), ("COPY a b REPLACE DB 3", "a>b@3"),

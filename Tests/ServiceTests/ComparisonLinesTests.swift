@@ -4,7 +4,7 @@ import Testing
 
 @testable import Service
 
-@Suite struct `The lines of a comparison before a cut-over` {
+@Suite struct `The progress lines of a comparison before a cut-over` {
     private let begin = ContinuousClock.now
 
     private func document(
@@ -17,7 +17,7 @@ import Testing
         return VerificationAnswer(VerificationDocument(figures, isJoined: false), pid: 1, phase: phase, obstacle: nil)
     }
 
-    @Test func `say how far it is every ten seconds`() {
+    @Test func `report the progress every ten seconds`() {
         var lines = ComparisonLines(at: begin)
         #expect(lines.next(document(.comparing, keys: 5, of: 10), at: begin + .seconds(9)) == nil)
         let line = lines.next(document(.comparing, keys: 5, of: 10), at: begin + .seconds(10))
@@ -25,7 +25,7 @@ import Testing
         #expect(lines.next(document(.comparing, keys: 6, of: 10), at: begin + .seconds(11)) == nil)
     }
 
-    @Test func `name a target that is lost once, and that it begins again`() {
+    @Test func `report a lost target once, and that the comparison begins again`() {
         var lines = ComparisonLines(at: begin)
         let lost = "the target: no answer from 127.0.0.1:6380 within 10 s"
         #expect(lines.next(document(.waiting), at: begin) == nil)
@@ -39,7 +39,7 @@ import Testing
         #expect(lines.next(document(.comparing, keys: 2, of: 10), at: begin + .seconds(72)) == nil)
     }
 
-    @Test func `name a task that is not stable`() {
+    @Test func `say that the task is not stable`() {
         var lines = ComparisonLines(at: begin)
         let line = lines.next(document(.waiting, phase: .connecting), at: begin)
         #expect(line == "waiting: the task is not stable (connecting)")

@@ -3,7 +3,7 @@ import Testing
 @testable import Service
 
 @Suite struct `A faulty configuration` {
-    @Test func `tells all its faults at once, in the order of the file`() {
+    @Test func `is reported with all its faults at once, in the order of the file`() {
         let yaml = """
             taskName: "a b"
             source:
@@ -45,7 +45,7 @@ import Testing
         ("migrate: {snapshot_path: x}", "5:11: migrate.snapshot_path: unknown key; did you mean 'snapshotPath'?"),
         ("<<: {spool: {}}", "5:1: <<: unknown key; valid here: "),
     ])
-    func `names the key that was meant`(_ line: String, _ expected: String) throws {
+    func `is reported with the key that was probably meant`(_ line: String, _ expected: String) throws {
         let found = try #require(problems(of: minimal + line).first)
         #expect(found.hasPrefix(expected))
     }
@@ -78,14 +78,14 @@ import Testing
         ("dashboard: {addr: 8080}", "expected host:port or :port, found 8080"),
         ("dashboard: {addr: \":65536\"}", "expected host:port or :port, found \":65536\""),
     ])
-    func `tells what was expected and what was found`(_ line: String, _ expected: String) {
+    func `is reported with what was expected and what was found`(_ line: String, _ expected: String) {
         let found = problems(of: minimal + line)
         #expect(found.count == 1)
         #expect(found.first?.hasPrefix("5:") == true)
         #expect(found.first?.hasSuffix(expected) == true, "\(found)")
     }
 
-    @Test func `tells all faults of a list and of a section with keys of its own`() {
+    @Test func `is reported with all faults of lists and of sections with free keys`() {
         #expect(
             problems(of: minimal + "  database: {0: 1, x: skip, 3: drop}\n") == [
                 "5:13: target.database: database 0 cannot be written to database 1: keys keep the number of their database, or skip it",
@@ -105,18 +105,18 @@ import Testing
         "host", "host:", ":6379", "host:0", "host:65536", "host:+1", "host:6379:1", "2001:db8::1:6379", "[::1]",
         "\"[host]:1\"", "\"[::1\"", "\"[::1%]:1\"", "\"a b:1\"", "redis://host:6379", "user:pw@host:6379", "host/1:1",
     ])
-    func `has an address that is none`(_ address: String) {
+    func `is rejected for an invalid address`(_ address: String) {
         let found = problems(of: minimal.replacing("master.example:6379", with: address))
         #expect(found.count == 1)
         #expect(!found.joined().contains("pw"))
     }
 
-    @Test func `has a source and a target that are the same`() {
+    @Test func `is rejected for a target that is also the source`() {
         let found = problems(of: minimal.replacing("target.example:6380", with: "master.example:6379"))
         #expect(found == ["4:9: target.addr: is the source's own address; a server cannot be kept equal to itself"])
     }
 
-    @Test func `has values that a cluster cannot have`() {
+    @Test func `is rejected for values that a cluster cannot have`() {
         let cluster = minimal + "  type: redis-cluster\n"
         #expect(
             problems(of: cluster + "checkpoint: {store: file}") == [
@@ -141,7 +141,7 @@ import Testing
                 .hasPrefix("6:26: target.cluster.addressMap: expected host:port") == true)
     }
 
-    @Test func `has values that do not go together`() {
+    @Test func `is rejected for values that contradict each other`() {
         #expect(
             problems(of: minimal + "reconnect: {initialMilliseconds: 2000, maxSeconds: 1}") == [
                 "5:34: reconnect.initialMilliseconds: the first wait (initialMilliseconds) is longer than the longest "
@@ -157,13 +157,13 @@ import Testing
             ])
     }
 
-    @Test func `has a source that is no Dragonfly`() {
+    @Test func `is rejected for a source that is no Dragonfly`() {
         let found = problems(of: minimal.replacing("source:\n", with: "source:\n  type: redis\n"))
         #expect(found == ["2:9: source.type: expected dragonfly, found \"redis\""])
     }
 
     @Test(arguments: ["", "# nothing\n", "---\n", "null\n", "{}\n"])
-    func `is empty`(_ yaml: String) {
+    func `is rejected for missing keys if it is empty`(_ yaml: String) {
         #expect(
             problems(of: yaml)
                 == [
@@ -172,7 +172,7 @@ import Testing
                 ].map { $0.replacing("/etc/df2redis/prod.yaml:", with: "") })
     }
 
-    @Test func `has a task name that cannot be part of a file's name`() {
+    @Test func `is rejected for a task name that cannot be part of a file's name`() {
         for name in ["a/b", "..", ".", "", "näme", String(repeating: "a", count: 129)] {
             #expect(throws: ConfigurationError.self) { try load(minimal, taskName: name) }
         }
@@ -186,13 +186,13 @@ import Testing
         ("source:\n  addr: a:1\n addr: b\n", 3), ("- a\n- b\n", 1), ("text\n", 1), ("a: 1\n---\nb: 2\n", 2),
         ("? [a]\n: b\n", 1), ("a: *b\n", 1), ("source: {addr: \"a:1\", addr: \"b:1\"}\n", 1), ("a: \u{1}\n", 1),
     ])
-    func `is no YAML, or none of this kind`(_ yaml: String, _ line: Int) throws {
+    func `is rejected with the line of what is not YAML or not supported`(_ yaml: String, _ line: Int) throws {
         let error = try #require(throws: ConfigurationError.self) { try load(yaml) }
         #expect(error.problems.first?.position?.line == line, "\(error)")
         #expect(error.exitStatus == .misconfigured)
     }
 
-    @Test func `is told, wherever it is cut off or doubled`() {
+    @Test func `is rejected with a reason, wherever it is cut off or doubled`() {
         let whole = minimal + "log:\n  level: info\nshutdown: {drainSeconds: 1}\nspool:\n  dir: \"/s\"\n"
         let lines = whole.split(separator: "\n").count
         var loaded = 0
@@ -211,14 +211,14 @@ import Testing
         #expect(loaded > 0)
     }
 
-    @Test func `is told the remedy of the two most frequent slips`() {
+    @Test func `is reported with the remedy of two frequent mistakes`() {
         #expect(problems(of: "source:\n\taddr: a:1\n")[0].hasSuffix("; indent with spaces, not tabs"))
         #expect(
             problems(of: "source:\n  addr: [::1]:1\n")[0].hasSuffix(
                 "; put a text that starts with '[' or '{' in quotes"))
     }
 
-    @Test func `cannot be read`() throws {
+    @Test func `is rejected if its file cannot be read`() throws {
         let folder = try TemporaryFolder()
         let missing = folder.path + "/none.yaml"
         let loader = ConfigurationLoader(environment: [:])
@@ -231,8 +231,8 @@ import Testing
     }
 }
 
-@Suite struct `A key that stands twice` {
-    @Test func `is told with its second place, and the rest is checked all the same`() {
+@Suite struct `A key that occurs twice` {
+    @Test func `is reported at its second place, and the rest is still checked`() {
         let yaml = """
             source:
               addr: a:1
@@ -258,7 +258,7 @@ import Testing
             ])
     }
 
-    @Test func `is reported with its place within braces and in quotes, too`() {
+    @Test func `is also reported within braces and in quotes`() {
         let yaml = """
             source: {addr: "a:1"}
             source: {addr: "b:1"}
@@ -280,7 +280,7 @@ import Testing
             ])
     }
 
-    @Test func `is found in a file with the line ends of Windows`() {
+    @Test func `is found in a file with Windows line ends`() {
         let yaml = "source:\r\n  addr: a:1\r\n  addr: b:1\r\ntarget: c:1\r\n"
         #expect(
             problems(of: yaml).first == "3:3: source.addr: occurs twice; the first is in line 2")

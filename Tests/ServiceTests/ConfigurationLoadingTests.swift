@@ -8,14 +8,14 @@ import Testing
 @testable import Service
 
 @Suite struct `A configuration` {
-    @Test func `with an empty prefix of keys says which one it gets`() throws {
+    @Test func `with an empty key prefix gets the default one, with a warning`() throws {
         let loaded = try load(minimal + "checkpoint: {keyPrefix: ''}")
         #expect(loaded.configuration.checkpoint.keyPrefix == "df2redis:checkpoint:")
         #expect(loaded.warnings.map(\.key) == ["checkpoint.keyPrefix"])
         #expect(loaded.warnings.first?.message.contains("df2redis:checkpoint:") == true)
     }
 
-    @Test func `needs no more than the two addresses`() throws {
+    @Test func `needs only the two addresses`() throws {
         let loaded = try load(minimal)
         let configuration = loaded.configuration
         #expect(loaded.warnings.isEmpty)
@@ -36,7 +36,7 @@ import Testing
         #expect(configuration.source.login.password == nil)
     }
 
-    @Test func `takes every key`() throws {
+    @Test func `accepts every key`() throws {
         let yaml = """
             taskName: orders@eu
             stateDir: ../state
@@ -149,7 +149,7 @@ import Testing
         #expect(try load(blanks + minimal) == load(minimal))
     }
 
-    @Test func `has no page where the address is an empty text, and prints it so`() throws {
+    @Test func `has no dashboard if its address is empty, and is printed so`() throws {
         let loaded = try load(minimal + "dashboard: {addr: \"\"}\n")
         #expect(loaded.configuration.dashboard.address == nil)
         #expect(loaded.configuration.yaml.contains("dashboard:\n  addr: \"\"\n"))
@@ -157,7 +157,7 @@ import Testing
     }
 
     @Test(arguments: [":8080", "0.0.0.0:80", "[::]:80", "10.0.0.5:7777", "db7:1"])
-    func `with a page that other hosts reach asks for a token`(_ address: String) throws {
+    func `warns of a dashboard without a token that other hosts can reach`(_ address: String) throws {
         let yaml = minimal + "dashboard: {addr: \"\(address)\"}\n"
         let warning = try #require(try load(yaml).warnings.first)
         #expect(warning.key == "dashboard.addr")
@@ -166,11 +166,11 @@ import Testing
     }
 
     @Test(arguments: ["127.0.0.1:80", "[::1]:80", "localhost:0", ""])
-    func `with a page for this host alone, or none, may do without a token`(_ address: String) throws {
+    func `needs no token for a dashboard on this host only, or for none`(_ address: String) throws {
         #expect(try load(minimal + "dashboard: {addr: \"\(address)\"}\n").warnings.isEmpty)
     }
 
-    @Test func `of a service is another task than its taskName says`() throws {
+    @Test func `of a service warns of a taskName other than the service's`() throws {
         let yaml = "taskName: redis-mig\n" + minimal
         let loaded = try load(yaml)
         #expect(loaded.configuration.taskName == "redis-mig")
@@ -184,7 +184,7 @@ import Testing
         #expect(elsewhere.warnings.isEmpty, "no unit reads it there")
     }
 
-    @Test func `with a name that no socket has room for says which commands do without`() throws {
+    @Test func `warns of a task name that is too long for the control socket's path`() throws {
         let name = String(repeating: "a", count: 80)
         #expect(try load(minimal, taskName: name).warnings.isEmpty)
         let warning = try #require(try load(minimal, taskName: name + "a").warnings.first)
@@ -195,7 +195,7 @@ import Testing
         func warnings(in folder: String, _ task: String) throws -> [String] {
             try load(minimal, taskName: task, environment: ["RUNTIME_DIRECTORY": folder]).warnings.map(\.message)
         }
-        // As the unit's own, and as a folder for several tasks.
+        // With a folder of the unit's own, and with a folder for several tasks.
         #expect(try warnings(in: "/run/df2redis/\(name)", name).isEmpty)
         #expect(try warnings(in: "/tmp/x", String(repeating: "a", count: 87)).isEmpty)
         let long = "/tmp/" + String(repeating: "b", count: 84)
@@ -204,7 +204,7 @@ import Testing
         #expect(try warnings(in: long + long, "a").first?.hasSuffix("RUNTIME_DIRECTORY is too long") == true)
     }
 
-    @Test func `keeps a text as written, whatever YAML would make of it`() throws {
+    @Test func `keeps a text as written, even if it has a meaning in YAML`() throws {
         for password in ["0123", "1e3", "yes", "true", "0x1F", "12:30:00", "p#w", "'null'"] {
             let yaml = minimal.replacing("source:\n", with: "source:\n  password: \(password)\n")
             let expected = password.trimmingPrefix("'").prefix { $0 != "'" }
@@ -213,13 +213,13 @@ import Testing
     }
 
     @Test(arguments: ["redis", "redis-standalone", "standalone", "valkey", "Redis-Standalone"])
-    func `takes the older names of a standalone target`(_ type: String) throws {
+    func `accepts the older names of a standalone target`(_ type: String) throws {
         let yaml = minimal.replacing("target:\n", with: "target:\n  type: \(type)\n")
         #expect(try load(yaml).configuration.target.kind == .standalone)
     }
 
     @Test(arguments: ["cluster", "redis-cluster", "valkey-cluster", "Redis-Cluster"])
-    func `takes a cluster as target`(_ type: String) throws {
+    func `accepts a cluster as the target`(_ type: String) throws {
         let yaml =
             minimal + """
                   type: \(type)
@@ -243,7 +243,7 @@ import Testing
         #expect(alone.warnings.map(\.key) == ["target.cluster.seeds", "target.cluster.addressMap"])
     }
 
-    @Test func `takes the target's address from its older places`() throws {
+    @Test func `accepts the target's address under older keys`() throws {
         let expected = Endpoint(host: "10.1.1.1", port: 7000)
         for older in ["seed: 10.1.1.1:7000", "cluster: {seeds: [\"10.1.1.1:7000\", \"10.1.1.2:7000\"]}"] {
             let yaml = minimal.replacing("addr: target.example:6380", with: older)
@@ -254,7 +254,7 @@ import Testing
         #expect(both.warnings.map(\.key) == ["target.seed"])
     }
 
-    @Test func `takes task name and state folder from the outside`() throws {
+    @Test func `takes task name and state directory from the caller and from systemd`() throws {
         let named = try load("taskName: a\n" + minimal, taskName: "b")
         #expect(named.configuration.taskName == "b")
         #expect(named.configuration.stateDirectory == "/var/lib/df2redis/b")
@@ -265,14 +265,14 @@ import Testing
         #expect(explicit.configuration.stateDirectory == "/etc/df2redis/s")
     }
 
-    @Test func `expands nothing from the environment`() throws {
+    @Test func `expands no environment variables`() throws {
         let yaml = minimal.replacing("source:\n", with: "source:\n  password: ${HOME}$HOME\n")
         #expect(
             try load(yaml, environment: ["HOME": "/root"]).configuration.source.login.password?.reveal()
                 == "${HOME}$HOME")
     }
 
-    @Test func `takes anchors and aliases, but not without bound`() throws {
+    @Test func `accepts anchors and aliases up to a number of values`() throws {
         let shared = "source: {addr: &a \"10.0.0.1:1\"}\ntarget: {addr: \"10.0.0.1:2\", cluster: {seeds: [*a]}}\n"
         #expect(try load(shared).configuration.target.clusterSeeds == [.init(host: "10.0.0.1", port: 1)])
 
@@ -291,7 +291,7 @@ import Testing
         #expect(try ConfigurationLoader(environment: [:]).load(file).configuration.taskName == "orders")
     }
 
-    @Test func `is read from its file, relative to its folder`() throws {
+    @Test func `has paths relative to its file, and the file's name as the task name`() throws {
         let folder = try TemporaryFolder()
         let file = try folder.write("stateDir: ../out\n" + minimal, to: "conf/orders.v2.yaml")
         let configuration = try ConfigurationLoader(environment: [:]).load(file).configuration

@@ -3,7 +3,7 @@ import Testing
 @testable import Service
 
 @Suite struct `A printed configuration` {
-    @Test func `with the defaults loads without a word and changes nothing`() throws {
+    @Test func `with the defaults loads without warnings and equals the defaults`() throws {
         let loaded = try load(Configuration.defaultYAML)
         var expected = try load(minimal).configuration
         expected.source.address = Configuration().source.address
@@ -12,7 +12,7 @@ import Testing
         #expect(loaded.warnings.isEmpty)
     }
 
-    @Test func `is the same once loaded again`() throws {
+    @Test func `loads as the same configuration`() throws {
         let yaml =
             minimal + """
                 taskName: "007"
@@ -30,11 +30,11 @@ import Testing
         #expect(first.yaml.contains("  addr: \"[::1]:8080\"\n"))
     }
 
-    @Test func `stays within the width of a screen`() {
+    @Test func `has lines of at most 120 characters`() {
         for line in Configuration.defaultYAML.split(separator: "\n") { #expect(line.count <= 120) }
     }
 
-    @Test func `knows each key once, and each section's purpose`() {
+    @Test func `has each key once, and a purpose for each section`() {
         #expect(Set(Setting.all.map(\.path)).count == Setting.all.count)
         for setting in Setting.all where !setting.section.isEmpty { #expect(Setting.sections[setting.section] != nil) }
     }
@@ -46,7 +46,7 @@ import Testing
         "@a",
         "1", "tab\t", "\u{0}",
     ])
-    func `reads back as the text it was`(_ text: String) throws {
+    func `is read back as the same text`(_ text: String) throws {
         let node = try YAMLNode.parse("key: \(YAMLText.scalar(text))\n")
         guard case .section(let entries) = node.content else { throw ConfigurationProblem(file: "", message: "none") }
         #expect(entries.first?.value.content == .text(text))
@@ -58,7 +58,7 @@ import Testing
         ("0", 0), ("1024", 1024), ("1KiB", 1024), ("256MiB", 268_435_456), ("8 GiB", 8_589_934_592), ("2tib", 1 << 41),
         ("7B", 7),
     ])
-    func `is a number with a binary unit or none`(_ text: String, _ bytes: Int) {
+    func `is a number with or without a binary unit`(_ text: String, _ bytes: Int) {
         #expect(ByteSize.parse(text) == bytes)
         #expect(ByteSize.parse(ByteSize.text(bytes)) == bytes)
     }
@@ -66,13 +66,13 @@ import Testing
     @Test(arguments: [
         "", "MiB", "1MB", "1M", "1.5GiB", "-1", "+1", "1 ", "1KiBs", "8388608TiB", "99999999999999999999",
     ])
-    func `is nothing else`(_ text: String) {
+    func `is invalid in any other form`(_ text: String) {
         #expect(ByteSize.parse(text) == nil)
     }
 }
 
-@Suite struct `The nearest key` {
-    @Test func `is found over one slip, and not over many`() {
+@Suite struct `The key suggested for an unknown one` {
+    @Test func `differs by one typing error, not by many`() {
         let keys = ["addr", "username", "password", "passwordFile", "tls"]
         #expect(KeySuggestion.nearest(to: "adrr", among: keys) == "addr")
         #expect(KeySuggestion.nearest(to: "user_name", among: keys) == "username")
@@ -83,7 +83,7 @@ import Testing
     }
 
     @Test(arguments: [("", "", 0), ("a", "", 1), ("ab", "ba", 1), ("kitten", "sitting", 3), ("abc", "abc", 0)])
-    func `is measured in slips`(_ first: String, _ second: String, _ distance: Int) {
+    func `is chosen by the number of typing errors`(_ first: String, _ second: String, _ distance: Int) {
         #expect(KeySuggestion.distance(from: Array(first.utf8), to: Array(second.utf8)) == distance)
         #expect(KeySuggestion.distance(from: Array(second.utf8), to: Array(first.utf8)) == distance)
     }

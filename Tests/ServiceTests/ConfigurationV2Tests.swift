@@ -5,7 +5,7 @@ import Testing
 
 /// The keys of df2redis v2.x, in files as its users wrote them.
 @Suite struct `A configuration of v2` {
-    @Test func `with every key loads, and names in warnings what means nothing here`() throws {
+    @Test func `with every key loads, with warnings about keys without a meaning`() throws {
         let yaml = """
             taskName: "nightly"
             stateDir: ../out
@@ -77,7 +77,7 @@ import Testing
                 + "the log goes to the systemd journal, or to standard error")
     }
 
-    @Test func `for one copy loads`() throws {
+    @Test func `for a single migration loads`() throws {
         let yaml = """
             source:
               type: dragonfly
@@ -104,11 +104,11 @@ import Testing
             try load(yaml).warnings.map(\.key) == ["migrate.autoBgsave", "migrate.bgsaveTimeoutSeconds", "log.dir"])
     }
 
-    @Test func `without a checkpoint of its own still gets one`() throws {
+    @Test func `without a checkpoint section has checkpoints enabled`() throws {
         #expect(try load(minimal).configuration.checkpoint.isEnabled)
     }
 
-    @Test func `that names a checkpoint file is told when the file is not used`() throws {
+    @Test func `warns if its checkpoint file is not used`() throws {
         let withFile = minimal + "\ncheckpoint:\n  path: ../out/checkpoint.json\n"
         #expect(try load(withFile).warnings.map(\.key) == ["checkpoint.path"])
         #expect(try load(withFile + "  store: file\n").warnings.isEmpty)

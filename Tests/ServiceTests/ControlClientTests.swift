@@ -7,8 +7,8 @@ import Testing
 @testable import Service
 
 @Suite struct `A command on a running task` {
-    /// A daemon that knows of nothing but the end of its task answers as one before these commands did.
-    @Test func `says of an older daemon that it does not know the question`() async throws {
+    /// A daemon that can only stop its task answers as those did that were older than these commands.
+    @Test func `reports that an older daemon does not know the request`() async throws {
         let folder = try Lab.TemporaryFolder("run")
         let socket = ControlSocket(folder: folder.file("prod"))
         var settings = DashboardServer.Settings()
@@ -31,7 +31,7 @@ import Testing
         expectOutdated { () throws(ControlClient.Failure) in _ = try client.streams() }
         expectOutdated { () throws(ControlClient.Failure) in _ = try client.verify(keysPerSecond: 1) }
         expectOutdated { () throws(ControlClient.Failure) in _ = try client.refresh([], keysPerSecond: 1) }
-        // What goes on says why.
+        // A task that refuses to stop says why.
         do throws(ControlClient.Failure) {
             try client.stop(TaskControl.Stop(isCutover: true))
             Issue.record("it was stopped")

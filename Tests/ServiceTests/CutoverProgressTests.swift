@@ -4,7 +4,7 @@ import Testing
 @testable import Service
 
 @Suite struct `A cut-over that is interrupted` {
-    @Test func `has nothing to lift before writers are paused, and pauses nobody then`() {
+    @Test func `before the pause has nothing to lift, and pauses nobody afterwards`() {
         let turn = CutoverProgress()
         #expect(!turn.isInterrupted)
         #expect(turn.interrupt() == .untouched)
@@ -13,14 +13,14 @@ import Testing
         #expect(!turn.pass())
     }
 
-    @Test func `has a pause to lift, and does not go on`() {
+    @Test func `during the pause has the pause to lift, and does not go on`() {
         let turn = CutoverProgress()
         #expect(turn.pause())
         #expect(turn.interrupt() == .paused)
         #expect(!turn.pass())
     }
 
-    @Test func `goes on when the task has been asked to leave`() {
+    @Test func `goes on if the task has already been asked to leave`() {
         let turn = CutoverProgress()
         #expect(turn.pause() && turn.pass())
         #expect(turn.interrupt() == .passed)
@@ -29,7 +29,7 @@ import Testing
 }
 
 @Suite struct `A cut-over whose task has left` {
-    @Test func `is done only if the task has noted that the target has everything`() {
+    @Test func `is complete only if the task has noted that the target has everything`() {
         func doubt(_ note: CutOverNote?) -> String? { CutoverService.reasonForDoubt(in: note) }
         #expect(doubt(CutOverNote(seconds: 1, isComplete: true)) == nil)
         #expect(doubt(CutOverNote(seconds: 1, isComplete: false))?.contains("not applied") == true)

@@ -3,8 +3,8 @@ import Testing
 
 @testable import Service
 
-@Suite struct `The moment of a cut-over` {
-    @Test func `says of a lag in records whether it is reckoned`() throws {
+@Suite struct `The readiness for a cut-over` {
+    @Test func `says whether a lag in records is estimated`() throws {
         let json = StatusDocument(TaskReport(task: TaskDescription(name: "prod"))).json
         var task = try StatusDocument(json: json)
         (task.lagRecords, task.isLagEstimated) = (678_000, true)

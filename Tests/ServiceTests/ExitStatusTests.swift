@@ -9,7 +9,7 @@ import Wire
 @testable import Service
 
 @Suite struct `The exit statuses` {
-    @Test func `are those of sysexits, and say the same about a restart where they are the same`() {
+    @Test func `are those of sysexits, and equal codes agree on whether a restart may help`() {
         #expect(Set(Service.ExitStatus.allCases.map(\.code)) == [0, 1, 64, 65, 69, 70, 71, 73, 74, 75, 76, 77, 78])
         for status in Service.ExitStatus.allCases {
             let first = Service.ExitStatus(code: status.code)
@@ -19,7 +19,7 @@ import Wire
         #expect(Service.ExitStatus(code: 2) == nil)
     }
 
-    @Test func `are in the README as they are in the code`() throws {
+    @Test func `are in the table of the README`() throws {
         var path = URL(fileURLWithPath: #filePath)
         for _ in 0..<3 { path.deleteLastPathComponent() }
         let readme = try String(contentsOf: path.appendingPathComponent("README.md"), encoding: .utf8)
@@ -30,7 +30,7 @@ import Wire
         SystemError("socket", errno: EMFILE, peer: "a:1"), SystemError("socket", errno: ENOBUFS, peer: "a:1"),
         SystemError("pthread_create", errno: EAGAIN, peer: "a:1"), SystemError("connect", errno: ENOMEM, peer: "a:1"),
     ])
-    func `say when it is the system that refuses`(error: SystemError) {
+    func `distinguish a refusal by the system from an unavailable peer`(error: SystemError) {
         let refusal = ReplicationError(TargetError(error))
         #expect(refusal.exitStatus == .systemRefused)
         #expect(refusal.isTransient, "a task that has begun waits until the system has some again")
@@ -39,7 +39,7 @@ import Wire
                 == .targetUnavailable)
     }
 
-    @Test func `tell bytes that are wrong from a decoder that gets no memory`() {
+    @Test func `distinguish wrong bytes from a decoder without memory`() {
         let shortage = WireError.noMemory("a ZSTD decoder", offset: 3).shifted(by: 4)
         #expect(shortage == .noMemory("a ZSTD decoder", offset: 7))
         #expect("\(shortage)" == "no memory for a ZSTD decoder (byte 7)")

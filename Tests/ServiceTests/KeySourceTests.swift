@@ -11,12 +11,12 @@ import Wire
     }
 
     @Test(arguments: ["plain", "with spaces ", "{no json", #"{"a":1}"#, "[1]"])
-    func `is the key itself where it is nothing else`(_ line: String) throws {
+    func `is the key itself if it has no other known form`(_ line: String) throws {
         let found = try #require(key(line, database: 3))
         #expect(found == (3, line))
     }
 
-    @Test func `of a check has the bytes in hexadecimal`() throws {
+    @Test func `of df2redis check has the key in hexadecimal`() throws {
         let line = #"{"database":5,"kind":"missing","type":"string","keyHex":"00ff61"}"#
         #expect(
             KeyLine.entry(Array(line.utf8), database: 0)
@@ -25,8 +25,8 @@ import Wire
         #expect(KeyLine.entry(Array(#"{"database":5,"keyHex":"zz"}"#.utf8), database: 0) == .unreadable)
     }
 
-    /// What `printableKey` makes of any bytes comes back.
-    @Test func `of the dead letters has the key as the log shows it`() {
+    /// What `printableKey` makes of any bytes is read back as these.
+    @Test func `of the dead letters has the key in the form of the log`() {
         for bytes: [UInt8] in [Array(0...127), Array(128...255), [34], [92, 92], [92, 120, 48], Array("plain".utf8)] {
             let quoted = printableKey(bytes.span.bytes).replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
             let line = #"{"time":1,"kind":"conflict","flow":0,"database":2,"key":"\#(quoted)","reason":"r"}"#
@@ -36,7 +36,7 @@ import Wire
     }
 
     @Test
-    func `of the dead letters is said to be unreadable where the key was cut off, and left out where there is none`() {
+    func `of the dead letters is unreadable if its key was cut off, and skipped if it has none`() {
         let long = printableKey([UInt8](repeating: 97, count: 300).span.bytes)
         for (text, entry) in [
             (long, KeySource.Entry?.some(.unreadable)), ("\"open", .unreadable), ("\"\\x1\"", .unreadable),
@@ -50,7 +50,7 @@ import Wire
         #expect(KeyLine.entry([], database: 0) == nil)
     }
 
-    @Test func `comes from the command line and from a file, one after the other, whatever the ends of lines are`()
+    @Test func `is read from the command line and then from a file, with any line ends`()
         throws
     {
         let folder = try TemporaryFolder()

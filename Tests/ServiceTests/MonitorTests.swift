@@ -5,8 +5,8 @@ import Testing
 
 @testable import Service
 
-@Suite struct `Alerts` {
-    @Test func `are each reported once when they come up and once when they are over`() {
+@Suite struct `The monitor's alerts` {
+    @Test func `are reported once when raised and once when cleared`() {
         var book = AlertBook()
         let (slow, log) = (Alert(name: "unanswered", message: "slow"), Alert(name: "log", message: "inflight 1"))
         #expect(book.update([]) == [])
@@ -18,7 +18,7 @@ import Testing
         #expect(book.update([slow]) == [.raised(slow)])
     }
 
-    @Test func `of the log end when it is quiet`() {
+    @Test func `about the source's log are cleared after a quiet time`() {
         var patterns = LogPatterns(["inflight bytes", "timed out"], quiet: .seconds(60))
         let start = ContinuousClock.now
         #expect(patterns.alert(["all is well"], at: start) == nil)
@@ -29,7 +29,7 @@ import Testing
         #expect(patterns.alert([], at: start + .seconds(60)) == nil)
     }
 
-    @Test func `of replicas are for those that do not move`() {
+    @Test func `about replicas are raised for those without progress`() {
         let info = """
             # Replication\r
             role:master\r
@@ -49,7 +49,7 @@ import Testing
         var online = replicas[0]
         #expect(watch.alerts(replicas, at: start) == [])
         #expect(watch.alerts(replicas, at: start + .seconds(9)) == [])
-        // It moves: the lag is smaller. The other one stays where it is.
+        // The first one makes progress: its lag is smaller. The other one makes none.
         online.lag = 6
         let alerts = watch.alerts([online, replicas[1]], at: start + .seconds(10))
         #expect(alerts.map(\.name) == ["replica 10.0.0.9:6379"])
@@ -70,7 +70,7 @@ import Testing
         try file.close()
     }
 
-    @Test func `is followed from its end on, over rotation and truncation`() throws {
+    @Test func `is followed from its end, through rotation and truncation`() throws {
         let folder = try Lab.TemporaryFolder("log")
         let path = try folder.write("old\n", to: "dragonfly.log")
         var log = LogFollower(path)
@@ -92,7 +92,7 @@ import Testing
         #expect(try log.lines() == ["five"])
     }
 
-    @Test func `is no folder, and of a unit with a name`() throws {
+    @Test func `cannot be a folder, or a journal without a unit's name`() throws {
         let folder = try Lab.TemporaryFolder("log")
         var log = LogFollower(folder.path)
         #expect(throws: SystemError("open", errno: EISDIR, peer: folder.path)) { try log.lines() }
@@ -100,7 +100,7 @@ import Testing
         #expect(problems(of: yaml) == ["3:16: monitor.log: names no unit: journal:<unit> of the source"])
     }
 
-    @Test func `is bounded in lines and bytes`() throws {
+    @Test func `is followed further after a line of megabytes`() throws {
         let folder = try Lab.TemporaryFolder("log")
         let path = try folder.write("", to: "dragonfly.log")
         var log = LogFollower(path)
@@ -114,7 +114,7 @@ import Testing
 }
 
 @Suite struct `A hook` {
-    @Test func `gets what it is told, and is killed when it takes too long`() throws {
+    @Test func `gets its input and environment, and is killed if it takes too long`() throws {
         let folder = try Lab.TemporaryFolder("hook")
         let program = try ChildProgram(
             ["/bin/sh", "-c", "cat > \"$PLACE\"; echo \"$WORD\" >> \"$PLACE\"; exit 3"],

@@ -18,7 +18,7 @@ import Testing
         return try loader.load(try folder.write(yaml, to: "prod.yaml"))
     }
 
-    @Test func `comes from the task's credential, then the credential, then the file, then the configuration`() throws {
+    @Test func `is taken from the task's credential, a common one, the file or the key, in this order`() throws {
         try folder.write("from file\n", to: "password")
         try folder.write("from credential\r\n", to: "credentials/source-password")
         try folder.write("from the task's credential", to: "credentials/prod.source-password")
@@ -47,7 +47,7 @@ import Testing
         #expect(try load().configuration.source.login.password == nil)
     }
 
-    @Test func `is found by a command that is run by hand where the task's unit finds it`() throws {
+    @Test func `is found by a command run by hand in the places of the unit's credentials`() throws {
         let places = CredentialPlaces(units: folder.path + "/units", store: folder.path + "/store")
         let loader = ConfigurationLoader(environment: [:], places: places)
         let yaml = minimal.replacing("source:\n", with: "source:\n  username: u\n")
@@ -55,7 +55,7 @@ import Testing
         func password() throws -> String? { try loader.load(file).configuration.source.login.password?.reveal() }
 
         #expect(throws: ConfigurationError.self) { try password() }
-        // Somebody else's.
+        // A common name in the store may belong to another task.
         try folder.write("other", to: "store/source-password")
         #expect(throws: ConfigurationError.self) { try password() }
         try folder.write("stored", to: "store/prod.source-password")
@@ -67,8 +67,8 @@ import Testing
         #expect(throws: ConfigurationError.self) { try inUnit.load(file) }
     }
 
-    /// Both read the whole configuration.
-    @Test func `is loaded by the monitor's unit as by the task's`() throws {
+    /// Both units read the whole configuration.
+    @Test func `is loaded by the monitor's unit as it is by the task's`() throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()
         func credentials(_ unit: String) throws -> [Substring] {
@@ -80,21 +80,21 @@ import Testing
         #expect(try credentials("df2redis-monitor@.service") == task)
     }
 
-    @Test func `of the source is not that of the target`() throws {
+    @Test func `of the source is separate from that of the target`() throws {
         try folder.write("t", to: "credentials/target-password")
         let configuration = try load("password: s").configuration
         #expect(configuration.source.login.password?.reveal() == "s")
         #expect(configuration.target.login.password?.reveal() == "t")
     }
 
-    @Test func `in a file loses one newline at its end and nothing else`() throws {
+    @Test func `in a file loses only one newline at its end`() throws {
         for (text, password) in [("a b \n", "a b "), ("a\n\n", "a\n"), ("a\r\n", "a"), (" a", " a")] {
             try folder.write(text, to: "password")
             #expect(try load("passwordFile: password").configuration.source.login.password?.reveal() == password)
         }
     }
 
-    @Test func `that cannot be read is a fault with its place`() throws {
+    @Test func `that cannot be read is reported with its place`() throws {
         var error = try #require(throws: ConfigurationError.self) { try load("passwordFile: none") }
         let file = error.problems[0].file
         let folderPath = FilePathText.absolute(folder.path, relativeTo: "/")
@@ -126,14 +126,14 @@ import Testing
             error.description.hasSuffix("cannot read the systemd credential 'source-password': Is a directory"))
     }
 
-    @Test func `is not what is printed in its place`() throws {
+    @Test func `cannot be the placeholder that is printed for it`() throws {
         let copied = "password: \(Secret("x"))"
         let error = try #require(throws: ConfigurationError.self) { try load(copied) }
         #expect(error.description.contains(":2:13: source.password: is only what 'config --check' prints"), "\(error)")
         #expect(throws: ConfigurationError.self) {
             try loader.load(yaml: minimal + "dashboard: {token: <redacted>}\n", file: "/etc/df2redis/prod.yaml")
         }
-        // A printed configuration goes on with the task's credential.
+        // With a credential a printed configuration can still be used.
         try folder.write("stored", to: "credentials/source-password")
         #expect(try load(copied).configuration.source.login.password?.reveal() == "stored")
     }
@@ -157,8 +157,8 @@ import Testing
     }
 }
 
-@Suite struct `The token of the page` {
-    @Test func `comes from the credential, the file or the configuration, in this order`() throws {
+@Suite struct `The dashboard's token` {
+    @Test func `is taken from the file if the configuration has one too`() throws {
         let folder = try TemporaryFolder()
         try folder.write("of-the-file\n", to: "token")
         let both = minimal + "dashboard: {token: inline, tokenFile: \(folder.path)/token}\n"
@@ -171,11 +171,11 @@ import Testing
     }
 
     @Test(arguments: ["\"a b\"", "ü", "\"a\\tb\""])
-    func `is text that a header can hold`(_ token: String) {
+    func `is rejected if a header cannot hold it`(_ token: String) {
         #expect(throws: ConfigurationError.self) { try load(minimal + "dashboard: {token: \(token)}\n") }
     }
 
-    @Test func `is an error where its file is missing`() {
+    @Test func `is rejected if its file is missing`() {
         #expect(throws: ConfigurationError.self) { try load(minimal + "dashboard: {tokenFile: /nowhere/token}\n") }
     }
 }

@@ -10,7 +10,7 @@ import Testing
         HealthDocument(.bad(code, reason))
     }
 
-    @Test func `have the task asked for the reason once none has been done for some seconds`() {
+    @Test func `make the command ask the task for the reason after seconds without progress`() {
         var standstill = RefreshStandstill(at: begin)
         #expect(standstill.lasts(waiting: 3, at: begin) == false)
         #expect(standstill.lasts(waiting: 3, at: begin + .seconds(4)) == false)
@@ -19,7 +19,7 @@ import Testing
         #expect(standstill.lasts(waiting: 0, at: begin + .seconds(20)) == false)
     }
 
-    @Test func `have each kind of reason reported once`() {
+    @Test func `have each kind of reason reported only once`() {
         var standstill = RefreshStandstill(at: begin)
         _ = standstill.lasts(waiting: 1, at: begin)
         #expect(standstill.takeNews() == nil)

@@ -3,12 +3,12 @@ import Testing
 
 @testable import Service
 
-@Suite struct `The pace of starts that fail` {
+@Suite struct `The pace of restarts after failures` {
     private func pause(_ status: Service.ExitStatus, after elapsed: Duration, isService: Bool = true) -> Duration {
         RestartPace.pause(before: status, after: elapsed, isService: isService)
     }
 
-    @Test func `is slow under systemd where a peer cannot be reached, and where else is not`() {
+    @Test func `is slowed down only under systemd and only if a peer is unavailable`() {
         for status in Service.ExitStatus.allCases {
             let isSlow = [69, 75].contains(status.code)
             #expect(pause(status, after: .seconds(1)) == (isSlow ? .seconds(4) : .zero), "\(status)")
@@ -17,7 +17,7 @@ import Testing
         }
     }
 
-    @Test func `never comes to the limit at which systemd gives the unit up`() throws {
+    @Test func `never reaches the limit at which systemd gives up the unit`() throws {
         var path = URL(fileURLWithPath: #filePath)
         for _ in 0..<3 { path.deleteLastPathComponent() }
         let unit = try String(contentsOf: path.appendingPathComponent("systemd/df2redis@.service"), encoding: .utf8)

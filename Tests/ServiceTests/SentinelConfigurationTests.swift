@@ -25,7 +25,7 @@ import Testing
         #expect(target.place == "mymaster")
     }
 
-    @Test func `is faulty without a name or without addresses, and says so`() {
+    @Test func `is rejected without a master's name or without addresses`() {
         #expect(
             problems(of: yaml(["master: m"])) == [
                 "3:3: target.sentinel.addrs: is required: the host:port of each sentinel"
@@ -40,7 +40,7 @@ import Testing
             ])
     }
 
-    @Test func `makes an address of the target idle, with a warning`() throws {
+    @Test func `warns that an address of the target is not used`() throws {
         let loaded = try load(yaml(["master: m", "addrs: \"a:1\""], target: ["addr: redis:1"]))
         #expect(
             loaded.warnings.map(\.description) == [

@@ -2,10 +2,10 @@ import Testing
 
 @testable import Service
 
-@Suite struct `A state directory of somebody else` {
+@Suite struct `A state directory of another user` {
     private let owner = StateOwner(user: 990, group: 991, name: "df2redis")
 
-    @Test func `is taken over by root alone`() {
+    @Test func `is taken over by root only`() {
         #expect(owner.isToTakeOver(from: 0))
         #expect(!owner.isToTakeOver(from: 990))
         #expect(!owner.isToTakeOver(from: 1000))

@@ -10,7 +10,7 @@ import Testing
             .joined(separator: "\n") + "\n"
     }
 
-    @Test func `tls true means the system's authorities`() throws {
+    @Test func `trusts the system's authorities if tls is just true`() throws {
         let configuration = try load("source: {addr: \"df:1\", tls: true}\ntarget: {addr: \"redis:1\", tls: true}\n")
             .configuration
         for tls in [configuration.source.tls, configuration.target.tls] {
@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    @Test func `names a file that cannot be used with line and key`() throws {
+    @Test func `is rejected for an unusable file, with line and key`() throws {
         let authority = try CertificateAuthority()
         let (own, other) = (try authority.issue(), try authority.issue())
         #expect(
@@ -55,7 +55,7 @@ import Testing
         _ = try load(yaml(["enabled: false", "caFile: /no/such"]))
     }
 
-    @Test func `is refused where a file is named and nothing says whether TLS is wanted`() throws {
+    @Test func `is rejected if it has other TLS keys but not whether TLS is enabled`() throws {
         for line in ["caFile: /ca", "certFile: /c", "keyFile: /k", "serverName: name", "insecureSkipVerify: true"] {
             let key = "target.tls.\(line.prefix { $0 != ":" })"
             let found = problems(of: yaml([line]))
@@ -66,7 +66,7 @@ import Testing
         }
     }
 
-    @Test func `warns of a certificate of our own that has expired or ends soon`() throws {
+    @Test func `warns of a client certificate that has expired or expires soon`() throws {
         let day = 86_400
         let authority = try CertificateAuthority()
         let cases: [(ClosedRange<Int>, String?)] = [
@@ -88,7 +88,7 @@ import Testing
         }
     }
 
-    @Test func `warns at each start when nothing is verified`() throws {
+    @Test func `warns if verification is disabled`() throws {
         let loaded = try load(yaml(["enabled: true", "insecureSkipVerify: true"]))
         #expect(loaded.configuration.target.tls.skipsVerification)
         #expect(
@@ -97,7 +97,7 @@ import Testing
             ])
     }
 
-    @Test func `takes systemd's credentials before files, the task's before everybody's`() throws {
+    @Test func `prefers systemd's credentials to files, and the task's own to common ones`() throws {
         let authority = try CertificateAuthority()
         let (own, other) = (try authority.issue(), try authority.issue())
         let folder = try TemporaryFolder()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Service
 
-@Suite struct `A task that is to start` {
+@Suite struct `A task that starts` {
     private func claim(_ folder: TemporaryFolder, stateDirectory: String? = nil) -> (TaskClaim, Service.Configuration) {
         var configuration = Service.Configuration()
         configuration.taskName = "prod"
@@ -12,7 +12,7 @@ import Testing
         return (TaskClaim(configuration, configurationFile: "/etc/df2redis/prod.yaml"), configuration)
     }
 
-    @Test func `has its folders and its lock`() async throws {
+    @Test func `creates its folders and takes its lock`() async throws {
         let folder = try TemporaryFolder()
         let lock = try await claim(folder).0.take()
         for name in ["state/prod.lock", "spool/prod"] {
@@ -21,7 +21,7 @@ import Testing
         withExtendedLifetime(lock) {}
     }
 
-    @Test func `does not where a folder is a file, whose setting it names`() async throws {
+    @Test func `is refused if a folder is a file, with the setting that names it`() async throws {
         let folder = try TemporaryFolder()
         let file = try folder.write("", to: "file")
         let refusal = await #expect(throws: TaskClaim.Refusal.self) {
@@ -32,7 +32,7 @@ import Testing
         #expect(refusal?.description == "stateDir: mkdir \(file): Not a directory")
     }
 
-    @Test func `does not after a cut-over, and says how it would`() async throws {
+    @Test func `is refused after a cut-over, with the command that undoes it`() async throws {
         let folder = try TemporaryFolder()
         let (claim, configuration) = claim(folder)
         withExtendedLifetime(try await claim.take()) {}
@@ -43,8 +43,8 @@ import Testing
     }
 }
 
-@Suite struct `A cut-over that is to be undone` {
-    @Test func `is not undone where it cannot be seen whether there was one`() async throws {
+@Suite struct `Undoing a cut-over` {
+    @Test func `fails without any change if it cannot be seen whether there was one`() async throws {
         let folder = try TemporaryFolder()
         let state = try folder.write("", to: "state")
         let file = try folder.write(
@@ -61,8 +61,8 @@ import Testing
     }
 }
 
-@Suite struct `What the master knows a task by` {
-    @Test func `is the same on a host, and another one for another task or host`() {
+@Suite struct `The identity of a task at the master` {
+    @Test func `depends on the task and the host only`() {
         let id = ReplicaIdentity(task: "prod", host: "db7").clientID
         #expect(id.utf8.count == 40 && id.allSatisfy(\.isHexDigit))
         #expect(id == ReplicaIdentity(task: "prod", host: "db7").clientID)

@@ -3,7 +3,7 @@ import Testing
 @testable import Service
 
 @Suite struct `The health of a task` {
-    @Test func `is not known to a user who may not ask it`() {
+    @Test func `follows from why the task did not answer: it is absent, forbidden or ill`() {
         #expect(TaskHealthCheck.Verdict(.notRunning("/x")) == .absent("nothing listens on /x"))
         for failure in [ControlClient.Failure.notPermitted("/x"), .forbidden("no")] {
             #expect(TaskHealthCheck.Verdict(failure) == .forbidden("\(failure)"))

@@ -14,7 +14,7 @@ import Testing
         return task
     }
 
-    @Test func `is aligned, and has a reason under a task that is not well`() throws {
+    @Test func `has aligned columns, and the reason below a task that is not healthy`() throws {
         let running = try task {
             ($0.phase, $0.targetKeys, $0.lagSeconds, $0.dashboard) = (.stable, 1_000_000, 0.2, "http://127.0.0.1:7777/")
         }
@@ -48,12 +48,12 @@ import Testing
                 """)
     }
 
-    @Test func `has a task that leaves, with or without its target, as one that leaves`() throws {
+    @Test func `shows a leaving task as leaving even if its target is lost`() throws {
         let leaving = try task { ($0.phase, $0.targetLost) = (.leaving, true) }
         #expect(TaskTable([.running(leaving)]).text.contains("prod  leaving"))
     }
 
-    @Test func `has a task that has been cut over as such, with the command that lets it start`() throws {
+    @Test func `shows that a task was cut over, with the command that lets it start again`() throws {
         let folder = try TemporaryFolder()
         let file = try folder.write(
             "stateDir: \(folder.path)\nsource: {addr: \"a:1\"}\ntarget: {addr: \"b:2\"}\n", to: "prod.yaml")
@@ -70,9 +70,9 @@ import Testing
         #expect(overview().exitStatus == .taskNotRunning)
     }
 
-    @Test func `does not have a task as cut over where this user cannot see whether it was`() throws {
+    @Test func `does not show a task as cut over if this user cannot see whether it was`() throws {
         let folder = try TemporaryFolder()
-        // As a folder that is for the task's user alone.
+        // Unreadable, like a folder that only the task's user may enter.
         let state = try folder.write("", to: "state")
         _ = try folder.write(
             "stateDir: \(state)\nsource: {addr: \"a:1\"}\ntarget: {addr: \"b:2\"}\n", to: "prod.yaml")
@@ -93,13 +93,13 @@ import Testing
     }
 
     @Test(arguments: [(0, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172_800, "2d")] as [(Int64, String)])
-    func `says ages shortly`(_ seconds: Int64, _ text: String) {
+    func `shows ages in a short form`(_ seconds: Int64, _ text: String) {
         #expect(TaskTable.age(seconds) == text)
     }
 }
 
 @Suite struct `The folder of running tasks` {
-    @Test func `is the unit's own under systemd, one of a given folder, or the usual one`() {
+    @Test func `is the unit's own under systemd, one in a given folder, or the default`() {
         func folder(_ environment: [String: String]) -> String {
             RuntimeDirectory(environment: environment).socket(forNew: "prod").folder
         }

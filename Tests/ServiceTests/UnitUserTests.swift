@@ -10,7 +10,7 @@ import Testing
     init() throws {
         folder = try TemporaryFolder()
         var user = UnitUser(name: "df2redis", user: 54_321, groups: [54_322])
-        // Tests have their files there.
+        // The tests' files are in /tmp.
         user.hiddenFolders = user.hiddenFolders.filter { $0.value != "PrivateTmp=" }
         self.user = user
         chmod(folder.path, 0o755)
@@ -22,7 +22,7 @@ import Testing
         return path
     }
 
-    @Test func `cannot read a file that is for others, nor one in a folder that is`() throws {
+    @Test func `cannot read a private file, or a file in a private folder`() throws {
         let open = try file("open", mode: 0o644)
         #expect(user.obstacle(to: open) == nil)
         #expect(user.obstacle(to: try file("own", mode: 0o600)) == .unreadable)
@@ -37,7 +37,7 @@ import Testing
         #expect(user.obstacle(to: within) == nil)
     }
 
-    @Test func `reads what is theirs or their group's`() throws {
+    @Test func `can read files of their own and of their group`() throws {
         let path = try file("f", mode: 0o640)
         var info = stat()
         #expect(stat(path, &info) == 0)
@@ -49,12 +49,12 @@ import Testing
         #expect(obstacle(info.st_uid, 54_322) == nil)
         #expect(obstacle(54_321, info.st_gid) == nil)
         #expect(obstacle(54_321, 54_322) == .unreadable)
-        // The owner is not of the group.
+        // For the owner the group's permissions do not count.
         chmod(path, 0o040)
         #expect(obstacle(info.st_uid, info.st_gid) == .unreadable)
     }
 
-    @Test func `does not see what the unit's sandbox hides`() {
+    @Test func `cannot read files that the unit's sandbox hides`() {
         let user = UnitUser(name: "df2redis", user: 54_321, groups: [54_322])
         #expect(user.obstacle(to: "/root/pf.pw") == .hidden(folder: "/root", setting: "ProtectHome="))
         #expect(user.obstacle(to: "/tmp/pf.pw") == .hidden(folder: "/tmp", setting: "PrivateTmp="))
@@ -65,7 +65,7 @@ import Testing
         )
     }
 
-    @Test func `is named in a warning about each file of a service that they cannot read`() throws {
+    @Test func `is named in a warning about a service's file that they cannot read`() throws {
         let password = try file("pw", mode: 0o600)
         let yaml = minimal.replacing("source:\n", with: "source:\n  passwordFile: \(password)\n")
         let loader = ConfigurationLoader(environment: [:], places: nil) { [user] _ in user }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Service
 
-@Suite struct `The answer about a pass over both sides` {
+@Suite struct `The answer about a comparison of both sides` {
     private func answer(obstacle: String? = nil, _ change: (inout Verification.Figures) -> Void) -> VerificationAnswer {
         var figures = Verification.Figures()
         change(&figures)
@@ -12,7 +12,7 @@ import Testing
             VerificationDocument(figures, isJoined: false), pid: 1, phase: .stable, obstacle: obstacle)
     }
 
-    @Test func `counts one key as one`() {
+    @Test func `uses the singular for one key`() {
         let one = answer {
             ($0.phase, $0.found, $0.progress) = (.done, 1, .init(keys: 1, expectedKeys: 1, leftOut: 1))
         }
@@ -27,13 +27,13 @@ import Testing
         #expect(more.report[1].hasPrefix("2 are at the target only"))
     }
 
-    @Test func `ends with the code of what has made it fail`() {
+    @Test func `has the exit status of the failure`() {
         let failed = answer { ($0.phase, $0.failure, $0.exitStatus) = (.failed, "NOPERM", 77) }
         #expect(failed.commandStatus == .notPermitted)
         #expect(failed.report == ["NOPERM"])
     }
 
-    @Test func `waits for nobody when an operator has to act first`() {
+    @Test func `reports the obstacle if an operator has to act first`() {
         let obstructed = answer(obstacle: "+DUMP is missing") { ($0.phase, $0.found, $0.waiting) = (.mending, 3, 2) }
         #expect(obstructed.isObstructed)
         #expect(obstructed.unmended == 2)
@@ -42,7 +42,7 @@ import Testing
         #expect(obstructed.progress == "reading at the source: 2 of 3 keys left: +DUMP is missing")
     }
 
-    @Test func `says what it waits for`() {
+    @Test func `says what the comparison waits for`() {
         #expect(answer { $0.phase = .waiting }.hindrance == nil)
         #expect(answer { ($0.phase, $0.failure) = (.waiting, "the target: lost") }.hindrance == "the target: lost")
         #expect(answer { $0.phase = .stopped }.commandStatus == .notDone)

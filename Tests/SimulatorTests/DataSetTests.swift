@@ -60,7 +60,7 @@ import Testing
         expectEqual(try decode(dataSet, MasterOptions()), dataSet)
     }
 
-    @Test func `blobs are made of what compresses, and only of that`() throws {
+    @Test func `repetitive data is compressed in blobs, random data is not`() throws {
         var dataSet = SyntheticDataSet(keys: 2000, valueBytes: 100)
         var bytes: [SyntheticDataSet.Content: Int] = [:]
         for content in SyntheticDataSet.Content.allCases {
@@ -105,7 +105,7 @@ import Testing
         }
     }
 
-    @Test func `the same seed gives the same bytes, another one others`() {
+    @Test func `the same seed gives the same bytes, and another seed gives others`() {
         let one = SyntheticDataSet(keys: 50, shape: .mixed, seed: 1)
         #expect(one.entry(at: 17) == SyntheticDataSet(keys: 50, shape: .mixed, seed: 1).entry(at: 17))
         #expect(one.entry(at: 18) != SyntheticDataSet(keys: 50, shape: .mixed, seed: 2).entry(at: 18))
@@ -128,7 +128,7 @@ import Testing
         }
     }
 
-    @Test func `DUMP payloads are the master's`() {
+    @Test func `DUMP payloads equal those of a master`() {
         // Protocol V22.
         let expected: [UInt8] = [0, 1, 0x76, 9, 0, 0x41, 0xFA, 0x9F, 0x7E, 0x4D, 0xBE, 0xE9, 0x7F]
         #expect(DumpPayload.bytes(.string([0x76])) == expected)

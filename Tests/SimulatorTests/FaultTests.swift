@@ -11,7 +11,7 @@ import Testing
         return master
     }
 
-    /// A full sync without what differs from one to the next: the second of its beginning, and the token.
+    /// A full sync without its time and its token, which differ from one to the next.
     private static func withoutTimeAndToken(_ bytes: [UInt8]) -> [UInt8] {
         let name = Array("ctime".utf8)
         var bytes = Array(bytes.dropLast(40))
@@ -34,7 +34,7 @@ import Testing
     }
 
     @Test(arguments: [0, 1, 100, 5000])
-    func `a flow is dropped after so many bytes, once`(bytes: Int) throws {
+    func `a flow is dropped once after a number of bytes`(bytes: Int) throws {
         let master = try master()
         master.setFaults(.cutting(.fin, afterBytes: bytes), on: .flow(1))
         let replica = try TestReplica.connected(to: master)
@@ -46,7 +46,7 @@ import Testing
         #expect(master.violations.isEmpty)
     }
 
-    @Test func `a flow is reset after so many bytes`() throws {
+    @Test func `a flow is reset after a number of bytes`() throws {
         let master = try master()
         master.setFaults(.cutting(.rst, afterBytes: 1000), on: .flow(0))
         let replica = try TestReplica.connected(to: master)
@@ -75,14 +75,14 @@ import Testing
         _ = try replica.flows[0].read(through: SnapshotFrame.end)
     }
 
-    @Test func `a cut takes effect on a connection that lives`() throws {
+    @Test func `a cut takes effect on an open connection`() throws {
         let master = try master()
         let (replica, _) = try TestReplica.stable(on: master)
         master.setFaults(.cutting(.fin, afterBytes: 0), on: .flow(0))
         #expect(try replica.flows[0].readToEnd().isEmpty)
     }
 
-    @Test func `bytes are put in at an offset, and before the end`() throws {
+    @Test func `bytes can be inserted at an offset and before the end`() throws {
         let master = try startedMaster(.empty, options { $0.shardCount = 1 })
         var faults = Faults()
         faults.insertions = [9: [0xF3], 0: [0x21, 0x22]]
@@ -130,7 +130,7 @@ import Testing
                 == .error("NOPERM replica has no ACL permissions"))
     }
 
-    @Test func `STARTSTABLE can stay without an answer`() throws {
+    @Test func `STARTSTABLE can remain unanswered`() throws {
         let master = try startedMaster()
         master.refuse([Refusal("DFLY STARTSTABLE", reply: nil)])
         let replica = try TestReplica.connected(to: master)
@@ -156,7 +156,7 @@ import Testing
         #expect(throws: TestConnection.Gone(code: 11)) { _ = try replica.flows[0].readToEnd() }
     }
 
-    @Test func `a flow that takes nothing for too long ends its session`() throws {
+    @Test func `a flow whose client does not read for too long ends its session`() throws {
         let master = try master(
             {
                 $0.replicationTimeout = .milliseconds(50)

@@ -3,7 +3,7 @@ import Testing
 @testable import DragonflySimulator
 
 @Suite struct `The simulated handshake` {
-    @Test func `the handshake reads as a real master's`() throws {
+    @Test func `the handshake has the replies of a real master`() throws {
         var setup = MasterOptions()
         setup.replicationID = "090b9cd765968fe9facc800827df0c46e1c6a051"
         let master = try startedMaster(.empty, setup)
@@ -36,7 +36,7 @@ import Testing
         #expect(elements.count == 4)
     }
 
-    @Test func `a v1_40 master tells its lineage and protocol 5`() throws {
+    @Test func `a v1_40 master reports its lineage and protocol 5`() throws {
         let master = try startedMaster(.empty, options { $0.version = .newest })
         let main = try TestConnection(to: master)
         guard case .array(let elements) = try main.command("REPLCONF capa dragonfly") else {
@@ -50,7 +50,7 @@ import Testing
     @Test(arguments: [
         ("1.10.0", 1), ("1.15.3", 2), ("1.21.0", 4), ("1.28.2", 3), ("1.28.30", 4), ("1.36.0", 4), ("1.37.0", 5),
     ])
-    func `releases number their protocol as they did`(text: String, number: Int64) {
+    func `each release has its protocol number`(text: String, number: Int64) {
         #expect(DragonflyVersion(text)?.protocolNumber == number)
     }
 
@@ -66,7 +66,7 @@ import Testing
         ("DFLY SYNC SYNC1", "ERR invalid state"), ("DFLY SYNC SYNC9", "ERR syncid not found"),
         ("DFLY STARTSTABLE nonsense", "ERR bad sync id"),
     ])
-    func `errors have the master's words`(command: String, error: String) throws {
+    func `errors have the texts of a real master`(command: String, error: String) throws {
         let master = try startedMaster()
         let main = try TestConnection(to: master)
         try main.command("REPLCONF capa dragonfly")
@@ -76,7 +76,7 @@ import Testing
         #expect(master.violations.isEmpty)
     }
 
-    @Test func `the capability is compared as it stands and stands alone`() throws {
+    @Test func `only the single capability dragonfly, in lower case, starts a session`() throws {
         let master = try startedMaster()
         let main = try TestConnection(to: master)
         #expect(try main.command("REPLCONF capa DRAGONFLY") == .ok)
@@ -84,7 +84,7 @@ import Testing
         #expect(master.sessionsStarted == 0)
     }
 
-    @Test func `passwords are asked for, with and without a user`() throws {
+    @Test func `a password is required, with or without a user`() throws {
         let master = try startedMaster(.empty, options { $0.password = "secret" })
         let main = try TestConnection(to: master)
         #expect(try main.command("PING") == .error("NOAUTH Authentication required."))
@@ -97,7 +97,7 @@ import Testing
         #expect(try flow.command("DFLY FLOW a b 0") == .error("NOAUTH Authentication required."))
     }
 
-    @Test func `a replica and a Redis are no masters`() throws {
+    @Test func `a replica refuses the handshake, and a Redis only answers OK`() throws {
         let replica = try startedMaster(.empty, options { $0.isReplica = true })
         #expect(
             try TestConnection(to: replica).command("REPLCONF capa dragonfly")
@@ -106,7 +106,7 @@ import Testing
         #expect(try TestConnection(to: redis).command("REPLCONF capa dragonfly") == .ok)
     }
 
-    @Test func `while it loads a master greets but opens no flow`() throws {
+    @Test func `a master that is loading refuses commands until it is done`() throws {
         let master = try startedMaster()
         master.refuse(Refusal.loading(times: 1))
         let main = try TestConnection(to: master)

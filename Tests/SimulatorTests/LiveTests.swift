@@ -77,13 +77,13 @@ import Testing
         }
     }
 
-    @Test func `a plain GETEX journals the master's mistake, until v1_40`() throws {
+    @Test func `before v1_40 a plain GETEX is journalled as a wrong PEXPIREAT`() throws {
         #expect(try records(["SET k v", "GETEX k"]).last?.words.first == "PEXPIREAT")
         #expect(try records(["SET k v", "GETEX k"]) { $0.version = .newest }.map(\.line) == ["SET k v"])
     }
 
     @Test(arguments: [(DragonflyVersion.reference, true), (.newest, false)])
-    func `an expiry is journalled as its release does`(version: DragonflyVersion, isExpired: Bool) throws {
+    func `an expiry is journalled as the release does it`(version: DragonflyVersion, isExpired: Bool) throws {
         let master = try liveMaster { $0.version = version }
         let (replica, full) = try TestReplica.stable(on: master)
         master.execute("SET k v PX 20")
@@ -177,7 +177,7 @@ import Testing
         for (command, reply) in transcript { #expect(try client.command(command) == reply, "\(command)") }
     }
 
-    @Test func `writes during a full sync come behind the old value of their key`() throws {
+    @Test func `writes during a full sync follow the old value of their key`() throws {
         let dataSet = SyntheticDataSet(keys: 5000, valueBytes: 200)
         let setup = options {
             $0.shardCount = 2
@@ -216,7 +216,7 @@ import Testing
     }
 
     @Test(arguments: [DragonflyVersion.reference, .newest])
-    func `under load a snapshot and the records behind it give the master's data`(version: DragonflyVersion) throws {
+    func `under load the snapshot and the records after it give the master's data`(version: DragonflyVersion) throws {
         var dataSet = SyntheticDataSet(keys: 3000, valueBytes: 300, shape: .mixed)
         dataSet.elements = 30
         var setup = MasterOptions()

@@ -47,7 +47,7 @@ import Testing
         #expect(try TestReplica.connected(to: master, lsns: [1, 1]).answers.map(\.kind) == ["FULL", "PARTIAL"])
     }
 
-    @Test func `a record that goes between FLOW and STARTSTABLE ends the session`() throws {
+    @Test func `a record that leaves the buffer between FLOW and STARTSTABLE ends the session`() throws {
         let master = try masterWithRecords { $0.backlogRecords = 3 }
         let replica = try TestReplica.connected(to: master, lsns: [3, 1])
         master.send(journal: [JournalEntry("SET k 6")], flow: 0)

@@ -15,7 +15,7 @@ import Testing
         client = try TestConnection(to: master)
     }
 
-    @Test func `writes wait for the end of it, reads do not`() throws {
+    @Test func `writes wait until the pause ends, reads do not`() throws {
         #expect(try operatorSide.command("CLIENT PAUSE 60000 WRITE") == .ok)
         #expect(master.isPaused)
         #expect(try client.command("GET k") == .null)
@@ -28,7 +28,7 @@ import Testing
         #expect(master.pauseCalls == (1, 1))
     }
 
-    @Test func `it ends by itself`() throws {
+    @Test func `the pause ends by itself`() throws {
         #expect(try operatorSide.command("CLIENT PAUSE 50 WRITE") == .ok)
         #expect(try client.command("SET k v") == .ok)
         #expect(!master.isPaused)
@@ -45,7 +45,7 @@ import Testing
         #expect(try client.reply() == .array([.ok]))
     }
 
-    @Test func `no key expires meanwhile, and the journal does not move`() throws {
+    @Test func `no key expires during the pause, and the journal does not grow`() throws {
         #expect(try operatorSide.command("CLIENT PAUSE 60000 WRITE") == .ok)
         master.execute("SET k v PX 1")
         let position = master.nextLSNs

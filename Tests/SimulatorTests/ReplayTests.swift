@@ -3,7 +3,7 @@ import Testing
 
 @testable import DragonflySimulator
 
-/// Recordings go out as they were made.
+/// Recordings are sent as they were made.
 @Suite struct `Recordings that the simulator replays` {
     /// The `idle` recording of a v1.36.0 master, flow 0, from its header to its token.
     static let idleFlow0: [UInt8] =
@@ -39,7 +39,7 @@ import Testing
         #expect(flow.beforeStable + flow.tail == bytes)
     }
 
-    @Test func `a first LSN that stands in a blob is told by the first LSN record`() throws {
+    @Test func `a first LSN inside a blob is derived from the first LSN record`() throws {
         var bytes = Self.idleFlow0
         // As if JOURNAL_OFFSET were in a compressed blob.
         bytes[bytes.count - 58] = 0x11
@@ -47,7 +47,7 @@ import Testing
         #expect(try Recording.Flow(full: bytes, stable: stable).offset == 40)
     }
 
-    @Test func `a folder is served byte for byte, and again from a record in its middle`() throws {
+    @Test func `a folder is served byte for byte, and can be continued from a record in its middle`() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("recording-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -75,7 +75,7 @@ import Testing
         #expect(master.violations.isEmpty)
     }
 
-    @Test func `what is no recording is refused`() {
+    @Test func `files that are no recording are refused`() {
         #expect(throws: Recording.Unreadable.self) { try Recording(folder: "/nonexistent") }
         #expect(throws: Recording.Unreadable.self) {
             try Recording.Flow(full: Array(repeating: 0, count: 100), stable: [])

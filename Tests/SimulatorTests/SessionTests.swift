@@ -82,7 +82,7 @@ import Testing
         #expect(flush.encoded == [6, 0, 0x0A, 0x23, 2, 1, 8, 8, 0x46, 0x4C, 0x55, 0x53, 0x48, 0x41, 0x4C, 0x4C])
     }
 
-    @Test func `acknowledgements are kept, with the lag they leave`() throws {
+    @Test func `acknowledgements are stored, with the lag that remains`() throws {
         let master = try startedMaster()
         let (replica, _) = try TestReplica.stable(on: master)
         for _ in 0..<3 { master.send(journal: [JournalEntry("SET k v")], flow: 0) }
@@ -129,7 +129,7 @@ import Testing
         #expect(try replica.main.command("PING") == .simple("PONG"))
     }
 
-    @Test func `a restart closes everything and takes another id`() throws {
+    @Test func `a restart closes all connections and changes the replication id`() throws {
         let master = try startedMaster()
         let (replica, _) = try TestReplica.stable(on: master)
         master.send(journal: [JournalEntry("SET k v")], flow: 0)

@@ -2,8 +2,8 @@ import Testing
 
 @testable import DragonflySimulator
 
-/// What damages a real master is noticed.
-@Suite struct `What a real master would not survive` {
+/// The simulator notices what would damage a real master.
+@Suite struct `Client mistakes that a real master would not survive` {
     @Test func `CLIENT-VERSION without a session kills the master`() throws {
         let master = try startedMaster()
         let main = try TestConnection(to: master)
@@ -31,7 +31,7 @@ import Testing
     }
 
     @Test(arguments: [[1, 1], [0, 1]] as [[UInt64]])
-    func `SYNC after PARTIAL is a violation, with all flows and with some`(lsns: [UInt64]) throws {
+    func `SYNC is a violation if some or all flows are PARTIAL`(lsns: [UInt64]) throws {
         let master = try startedMaster()
         _ = try TestReplica.connected(to: master)
         let replica = try TestReplica.connected(to: master, lsns: lsns)
@@ -70,7 +70,7 @@ import Testing
         #expect(eventually { master.violations == ["ACK 1 before flow 0 of SYNC1 is stable"] })
     }
 
-    @Test func `acknowledging what was never sent, or going back, is a violation`() throws {
+    @Test func `an ACK of a record that was never sent, or of an earlier one, is a violation`() throws {
         let master = try startedMaster()
         let (replica, _) = try TestReplica.stable(on: master)
         for _ in 0..<3 { master.send(journal: [JournalEntry("SET k v")], flow: 0) }
@@ -122,7 +122,7 @@ import Testing
         #expect(eventually { master.violations == ["RST instead of FIN on flow 0 of SYNC1"] })
     }
 
-    @Test func `closing behind a FIN with unread data is seen as a reset after FIN`() throws {
+    @Test func `closing after a FIN with unread data is seen as a reset after FIN`() throws {
         let master = try startedMaster()
         var faults = Faults()
         faults.neverSendsFIN = true

@@ -37,12 +37,12 @@ struct CatalogTests {
         return entries
     }
 
-    @Test func `every event has an explanation, and every explanation an event`() throws {
+    @Test func `every event has a catalog entry, and every entry an event`() throws {
         #expect(Set(try entries().map(\.id)) == Set(EventID.allCases.map(\.messageID)))
         #expect(try entries().count == EventID.allCases.count)
     }
 
-    @Test func `an explanation has a subject, its origin, and says what to do`() throws {
+    @Test func `a catalog entry has a subject, its origin and a body no wider than a terminal`() throws {
         for entry in try entries() {
             #expect(entry.headers["Subject"]?.isEmpty == false, "\(entry.id)")
             #expect(entry.headers["Defined-By"] == "df2redis", "\(entry.id)")
@@ -54,18 +54,18 @@ struct CatalogTests {
         }
     }
 
-    @Test func `an explanation names only fields that systemd puts in`() throws {
+    @Test func `a catalog entry uses only fields that systemd fills in`() throws {
         for entry in try entries() {
             let text = ([entry.headers["Subject"] ?? ""] + entry.body).joined(separator: "\n")
             for match in text.matches(of: /@([A-Za-z0-9_]+)@/) {
-                // Letters and underscores only: a digit, as in DF2REDIS_TASK, leaves the name in the text.
+                // systemd replaces names of letters and underscores only, so not DF2REDIS_TASK, which has a digit.
                 #expect(match.1.wholeMatch(of: /[A-Z_]+/) != nil, "\(entry.id) names \(match.1)")
                 #expect(match.1 == "_SYSTEMD_UNIT", "\(entry.id) names \(match.1), which not every record has")
             }
         }
     }
 
-    @Test func `an id is 128 bits in lower-case hexadecimal and names one event`() {
+    @Test func `an event's id is unique, and has 128 bits in lower-case hexadecimal`() {
         for event in EventID.allCases {
             #expect(event.messageID.count == 32)
             #expect(event.messageID.allSatisfy { "0123456789abcdef".contains($0) })

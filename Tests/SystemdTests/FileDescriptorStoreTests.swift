@@ -5,7 +5,7 @@ import Testing
 @testable import Systemd
 
 struct FileDescriptorStoreTests {
-    @Test func `a stored descriptor travels with its name and without polling`() async throws {
+    @Test func `a stored descriptor is sent with its name and FDPOLL=0`() async throws {
         await #expect(processExitsWith: .success) {
             let socket = NotifySocket()
             var pipe: [Int32] = [-1, -1]
@@ -21,7 +21,7 @@ struct FileDescriptorStoreTests {
         }
     }
 
-    @Test func `a removal names the descriptor and carries none`() async throws {
+    @Test func `a removal sends the name only`() async throws {
         await #expect(processExitsWith: .success) {
             let socket = NotifySocket()
             #expect(FileDescriptorStore().remove(name: "flow-3") == .sent)
@@ -31,7 +31,7 @@ struct FileDescriptorStoreTests {
         }
     }
 
-    @Test func `outside systemd the store takes nothing and has nothing`() async {
+    @Test func `outside systemd the store keeps nothing and is empty`() async {
         await #expect(processExitsWith: .success) {
             unsetenv("NOTIFY_SOCKET")
             unsetenv("LISTEN_FDS")
@@ -42,7 +42,7 @@ struct FileDescriptorStoreTests {
         }
     }
 
-    @Test func `a descriptor that is not open is a logged failure`() async {
+    @Test func `a descriptor that is not open leads to a log record`() async {
         await #expect(processExitsWith: .success) {
             let socket = NotifySocket()
             let log = LogCapture()
@@ -52,7 +52,7 @@ struct FileDescriptorStoreTests {
         }
     }
 
-    @Test func `descriptors left by an earlier process are taken once, by name, close-on-exec`() async {
+    @Test func `descriptors of an earlier process are taken once, by name and close-on-exec`() async {
         await #expect(processExitsWith: .success) {
             // The store's descriptors start at 3, where this process has its own: they are put back before any report.
             let spared = (3...5).map { (place: Int32($0), copy: fcntl(Int32($0), F_DUPFD_CLOEXEC, 100)) }
@@ -88,11 +88,11 @@ struct FileDescriptorStoreTests {
     }
 
     @Test(arguments: [("flow-0", true), ("", false), ("a:b", false), ("a\nb", false), ("é", false)])
-    func `a name is printable ASCII without colons`(name: String, isValid: Bool) {
+    func `a descriptor's name must be printable ASCII without colons`(name: String, isValid: Bool) {
         #expect(FileDescriptorStore.isValid(name: name) == isValid)
     }
 
-    @Test func `a name has at most 255 bytes`() {
+    @Test func `a descriptor's name has at most 255 bytes`() {
         #expect(FileDescriptorStore.isValid(name: String(repeating: "x", count: 255)))
         #expect(!FileDescriptorStore.isValid(name: String(repeating: "x", count: 256)))
     }

@@ -41,7 +41,7 @@ struct JournalLogHandlerTests {
             ])
     }
 
-    @Test func `an event without an id is still a field`() {
+    @Test func `an event without an id is still written as a field`() {
         let fields = fields(event("x", metadata: ["event": "noSuchEvent"]))
         #expect(fields.contains("DF2REDIS_EVENT=noSuchEvent"))
         #expect(!fields.contains { $0.hasPrefix("MESSAGE_ID=") })
@@ -57,7 +57,7 @@ struct JournalLogHandlerTests {
     @Test(arguments: [
         (Logger.Level.trace, 7), (.debug, 7), (.info, 6), (.notice, 5), (.warning, 4), (.error, 3), (.critical, 2),
     ])
-    func `a level is a syslog priority`(level: Logger.Level, priority: Int) {
+    func `a level becomes a syslog priority`(level: Logger.Level, priority: Int) {
         #expect(fields(event("x", level: level)).contains("PRIORITY=\(priority)"))
     }
 
@@ -67,15 +67,15 @@ struct JournalLogHandlerTests {
         ("eofToken", "DF2REDIS_EOF_TOKEN"),
         ("LSN", "DF2REDIS_LSN"), ("p99", "DF2REDIS_P99"), ("ürgent", "DF2REDIS_RGENT"), ("_x", "DF2REDIS_X"),
     ])
-    func `a metadata key is a field name`(key: String, name: String) {
+    func `a metadata key becomes a field name`(key: String, name: String) {
         #expect(JournalLogHandler.fieldName(key) == name)
     }
 
-    @Test func `a long key is cut to what journald takes`() {
+    @Test func `a long metadata key is cut to journald's limit`() {
         #expect(JournalLogHandler.fieldName(String(repeating: "k", count: 100)).utf8.count == 64)
     }
 
-    @Test func `what journald refuses goes to standard error with all of its context`() {
+    @Test func `a record that journald refuses goes to standard error with its metadata`() {
         let log = LogCapture()
         let queue = LogQueue(limitBytes: 1 << 20)
         var handler = JournalLogHandler(level: .info, fallback: log.lineHandler(), queue: queue) { _ in -ENOBUFS }
@@ -85,8 +85,8 @@ struct JournalLogHandlerTests {
         #expect(log.lines == ["2026-01-02T03:04:05.678Z info [task=prod flow=3] left\n"])
     }
 
-    @Test func `libsystemd takes a record of any content and size`() {
-        // Without a journald it drops the record and answers 0; what it checks, it checks before that.
+    @Test func `libsystemd accepts a record of any content and size`() {
+        // Without a journald it drops the record and returns 0, but only after its checks.
         var record = LogRecord()
         record.append("MESSAGE", String(repeating: "\n\0", count: 500_000))
         record.append("DF2REDIS_FLOW", "")
@@ -109,7 +109,7 @@ struct LogOutputTests {
         #expect(log.events.allSatisfy { $0.metadata?["task"] == "prod" })
     }
 
-    @Test func `a process under systemd finds the journal by itself`() async {
+    @Test func `a process under systemd logs to the journal`() async {
         await #expect(processExitsWith: .success) {
             setenv("JOURNAL_STREAM", identity(of: STDERR_FILENO), 1)
             let output = LogOutput.bootstrap(level: .info, metadata: ["task": "prod"])
@@ -119,7 +119,7 @@ struct LogOutputTests {
         }
     }
 
-    @Test func `elsewhere it writes lines`() async {
+    @Test func `a process outside systemd writes lines to standard error`() async {
         await #expect(processExitsWith: .success) {
             unsetenv("JOURNAL_STREAM")
             _ = LogOutput.bootstrap(level: .debug)

@@ -15,7 +15,7 @@ struct JournalStreamTests {
             let unset = JournalStream.stderrIsJournal()
             setenv("JOURNAL_STREAM", identity(of: pipe[1]), 1)
             let same = JournalStream.stderrIsJournal()
-            // What a shell's `2>file` does: the variable is inherited, the stream is not.
+            // As with a shell's `2>file`: the variable is inherited, the stream is not.
             let file = tmpfile()
             dup2(fileno(file), STDERR_FILENO)
             let redirected = JournalStream.stderrIsJournal()
@@ -31,11 +31,11 @@ struct JournalStreamTests {
     }
 
     @Test(arguments: ["", ":", "1", "1:", ":1", "1:2:3", "x:y", "-1:2", "18446744073709551616:1"])
-    func `what is not device and inode names no stream`(text: String) {
+    func `a text other than device and inode matches no stream`(text: String) {
         #expect(!JournalStream.isStream(text, STDERR_FILENO))
     }
 
-    @Test func `both numbers must match`() {
+    @Test func `device and inode must both match`() {
         var pipe: [Int32] = [-1, -1]
         #expect(Glibc.pipe(&pipe) == 0)
         defer { pipe.forEach { close($0) } }

@@ -14,7 +14,7 @@ struct LogQueueTests {
         #expect(queue.takeDropped() == 0)
     }
 
-    @Test func `nobody waits for a reader that takes nothing: what is beyond the limit is dropped and counted`() {
+    @Test func `records beyond the limit are dropped and counted if the reader hangs`() {
         let queue = LogQueue(limitBytes: 100)
         let (mayGoOn, delivered) = (DispatchSemaphore(value: 0), Lock(0))
         queue.add(bytes: 40) { mayGoOn.wait() }
@@ -24,14 +24,14 @@ struct LogQueueTests {
         mayGoOn.signal()
         queue.flush()
         #expect(delivered.withLock { $0 } == 3)
-        // Then there is room again, for a record of any size.
+        // Now there is room again, for a record of any size.
         queue.add(bytes: 5000) { delivered.withLock { $0 += 1 } }
         queue.flush()
         #expect(delivered.withLock { $0 } == 4)
         #expect(queue.takeDropped() == 0)
     }
 
-    @Test func `the end of the process does not wait for such a reader for long`() async {
+    @Test func `the process ends soon even if the reader hangs`() async {
         await #expect(processExitsWith: .success) {
             LogQueue.shared.add(bytes: 1) { DispatchSemaphore(value: 0).wait() }
         }

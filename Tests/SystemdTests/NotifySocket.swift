@@ -12,7 +12,7 @@ struct NotifySocket {
         descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        // An address of the family alone: the kernel chooses a free abstract name.
+        // An address without a name: the kernel chooses a free abstract one.
         var length = socklen_t(MemoryLayout<sa_family_t>.size)
         let isBound = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in

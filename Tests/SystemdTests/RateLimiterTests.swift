@@ -5,7 +5,7 @@ import Testing
 @testable import Systemd
 
 struct RateLimiterTests {
-    /// A clock that a test moves.
+    /// A clock that a test advances.
     private final class TestClock: Sendable {
         private let time = Lock(ContinuousClock.now)
 
@@ -23,7 +23,7 @@ struct RateLimiterTests {
         Logger(label: "test") { _ in RateLimitedLogHandler(log.handler, limiter: limiter) }
     }
 
-    @Test func `the first of an interval pass, the rest is counted and told when it is over`() {
+    @Test func `the first records of an interval pass, the others are counted and summarized after it`() {
         let log = LogCapture()
         let logger = logger(limiter(burst: 2), log)
         func complain(_ number: Int) { logger.warning("refused \(number)") }
@@ -39,7 +39,7 @@ struct RateLimiterTests {
         #expect(log.events[2].metadata?["suppressed"] == "3")
     }
 
-    @Test func `an interval without excess tells nothing`() {
+    @Test func `an interval without suppressed records has no summary`() {
         let limiter = limiter(burst: 2)
         #expect(limiter.admit(event("a"), kind: "k").isAdmitted)
         clock.advance(.seconds(31))
@@ -49,14 +49,14 @@ struct RateLimiterTests {
         #expect(!limiter.admit(event("d"), kind: "k").isAdmitted)
     }
 
-    @Test func `kinds are limited apart from each other`() {
+    @Test func `each kind is limited separately`() {
         let limiter = limiter(burst: 1)
         #expect(limiter.admit(event("a"), kind: "a").isAdmitted)
         #expect(!limiter.admit(event("a"), kind: "a").isAdmitted)
         #expect(limiter.admit(event("b"), kind: "b").isAdmitted)
     }
 
-    @Test func `a count is told by another kind's record too, or by the timer`() {
+    @Test func `a summary comes with the next record of any kind, or by the timer`() {
         let limiter = limiter(burst: 1)
         for _ in 1...2 { _ = limiter.admit(event("a"), kind: "a") }
         clock.advance(.seconds(10))
@@ -68,14 +68,14 @@ struct RateLimiterTests {
         #expect(limiter.dueSummaries().map(\.message.description).map { $0.hasSuffix("the last: b") } == [true])
     }
 
-    @Test func `at the end all counts are told, once`() {
+    @Test func `at the end all summaries are given once`() {
         let limiter = limiter(burst: 1)
         for _ in 1...3 { _ = limiter.admit(event("a"), kind: "a") }
         #expect(limiter.allSummaries().count == 1)
         #expect(limiter.allSummaries().isEmpty)
     }
 
-    @Test func `a log statement is a kind of its own for each flow`() {
+    @Test func `each log statement and flow is a kind of its own`() {
         let log = LogCapture()
         let logger = logger(limiter(burst: 1), log)
         for flow in 0..<4 {
@@ -85,7 +85,7 @@ struct RateLimiterTests {
         #expect(log.messages == ["flow open", "flow open", "flow open", "flow open", "another statement"])
     }
 
-    @Test func `metadata may name the kind`() {
+    @Test func `metadata can set the kind`() {
         let log = LogCapture()
         let logger = logger(limiter(burst: 1), log)
         logger.info("one", metadata: ["kind": "key"])
@@ -93,7 +93,7 @@ struct RateLimiterTests {
         #expect(log.messages == ["one"])
     }
 
-    @Test func `a count has the metadata of its own records, not of the logger that tells it`() {
+    @Test func `a summary has the metadata of the suppressed records, not of the next record's logger`() {
         let log = LogCapture()
         let limiter = limiter(burst: 1)
         var first = logger(limiter, log)
@@ -109,7 +109,7 @@ struct RateLimiterTests {
         #expect(log.events[2].metadata == ["flow": "2", "phase": "stable"])
     }
 
-    @Test func `more kinds than it can hold pass rather than vanish`() {
+    @Test func `records beyond the maximum number of kinds pass rather than vanish`() {
         let limiter = limiter(burst: 1)
         for number in 0..<RateLimiter.maximumKinds { _ = limiter.admit(event("x"), kind: "\(number)") }
         for _ in 1...3 { #expect(limiter.admit(event("x"), kind: "one more").isAdmitted) }
@@ -118,7 +118,7 @@ struct RateLimiterTests {
         #expect(!limiter.admit(event("x"), kind: "one more").isAdmitted)
     }
 
-    @Test func `nothing is lost or counted twice between threads`() async {
+    @Test func `concurrent records are each admitted or counted exactly once`() async {
         let limiter = limiter(burst: 100)
         let admitted = await withTaskGroup(of: Int.self) { group in
             for _ in 1...8 {

@@ -20,7 +20,7 @@ struct ServiceNotifierTests {
         }
     }
 
-    @Test func `every call is one message with exactly the assignments of sd_notify`() async {
+    @Test func `every call sends one message with exactly the assignments of sd_notify`() async {
         await #expect(processExitsWith: .success) {
             let socket = NotifySocket()
             let notifier = ServiceNotifier()
@@ -48,7 +48,7 @@ struct ServiceNotifierTests {
         }
     }
 
-    @Test func `a status with line breaks is still one assignment`() async {
+    @Test func `line breaks and control characters in a status become spaces`() async {
         await #expect(processExitsWith: .success) {
             let socket = NotifySocket()
             ServiceNotifier().status("a\nREADY=1\r\nb\0c\u{1B}[31m")
@@ -56,7 +56,7 @@ struct ServiceNotifierTests {
         }
     }
 
-    @Test func `a status beyond the limit is cut at a whole character`() {
+    @Test func `a status beyond the limit is cut between characters`() {
         let line = ServiceNotifier.singleLine(String(repeating: "é", count: 5_000))
         #expect(line.utf8.count <= ServiceNotifier.maximumStatusBytes)
         #expect(line.utf8.count > ServiceNotifier.maximumStatusBytes - 8)
@@ -64,7 +64,7 @@ struct ServiceNotifierTests {
         #expect(ServiceNotifier.singleLine("short") == "short")
     }
 
-    @Test func `the longest extension fits into the field`() async {
+    @Test func `an extension beyond the field's range is sent as its maximum`() async {
         await #expect(processExitsWith: .success) {
             let socket = NotifySocket()
             ServiceNotifier().extendTimeout(.seconds(Int64.max / 2))
@@ -72,7 +72,7 @@ struct ServiceNotifierTests {
         }
     }
 
-    @Test func `a socket that nobody listens on is a logged failure, not an error`() async {
+    @Test func `a socket without a listener leads to a log record`() async {
         await #expect(processExitsWith: .success) {
             setenv("NOTIFY_SOCKET", "@df2redis-nobody-\(getpid())", 1)
             let log = LogCapture()
@@ -83,7 +83,7 @@ struct ServiceNotifierTests {
 }
 
 struct WatchdogTests {
-    @Test func `the interval is that of the environment, for this process only`() async {
+    @Test func `the watchdog's interval comes from the environment if it is meant for this process`() async {
         await #expect(processExitsWith: .success) {
             unsetenv("WATCHDOG_USEC")
             unsetenv("WATCHDOG_PID")

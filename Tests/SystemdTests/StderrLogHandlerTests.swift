@@ -40,12 +40,12 @@ struct StderrLogHandlerTests {
         #expect(text.contains("[task=prod flow=3] x"))
     }
 
-    @Test func `an error stands behind the message`() {
+    @Test func `an error follows the message`() {
         let text = line(event("the source is lost", level: .error, error: Refusal()))
         #expect(text.hasSuffix(" error the source is lost: connection refused\n"))
     }
 
-    @Test func `nothing in a record breaks or forges a line`() {
+    @Test func `no content of a record can break or forge a line`() {
         let event = event(
             "a\nb\u{1B}[2J", metadata: ["key": "k\r\n2026-01-02T03:04:05.678Z info forged", "na\nme": "\u{85}"])
         let text = line(event)
@@ -59,7 +59,7 @@ struct StderrLogHandlerTests {
         ("plain", "k=plain"), ("", "k=\"\""), ("two words", "k=\"two words\""), ("a\"b", "k=\"a\\\"b\""),
         ("a=b", "k=\"a=b\""), ("a]", "k=\"a]\""), ("a\\n", "k=\"a\\\\n\""),
     ])
-    func `a value that would blur is quoted`(value: String, expected: String) {
+    func `an ambiguous value is quoted`(value: String, expected: String) {
         #expect(LogText.context(["k": "\(value)"]) == "[\(expected)] ")
     }
 
@@ -69,7 +69,7 @@ struct StderrLogHandlerTests {
         #expect(LogText.plain(.stringConvertible(42)) == "42")
     }
 
-    @Test func `a JSON line is one object whatever the record holds`() {
+    @Test func `a JSON line is one object, whatever the record contains`() {
         let event = event("a \"b\"\n\\", level: .error, metadata: ["flow": "3", "key": "\u{1}"])
         #expect(
             line(event, form: .json)
@@ -117,7 +117,7 @@ struct StderrLogHandlerTests {
         #expect(String(decoding: received, as: UTF8.self) == text)
     }
 
-    @Test func `a reader that is gone is no error`() async {
+    @Test func `a closed pipe is no error`() async {
         await #expect(processExitsWith: .success) {
             signal(SIGPIPE, SIG_IGN)
             var pipe: [Int32] = [-1, -1]

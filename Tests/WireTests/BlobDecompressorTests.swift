@@ -73,7 +73,7 @@ private func decompress(_ bytes: [UInt8], _ format: BlobFormat) throws(WireError
         }
     }
 
-    @Test func `The decoders go on after good and broken frames, behind what stands in the buffer`() throws {
+    @Test func `The decoders work again after good and broken frames, and append to the buffer`() throws {
         let content = numbers(200_000)
         let lz4 = lz4Frame(content)
         let zstd = zstdFrame(content)
@@ -114,7 +114,7 @@ private func decompress(_ bytes: [UInt8], _ format: BlobFormat) throws(WireError
         }
     }
 
-    @Test func `Bytes behind the frame, a second frame too, are malformed`() {
+    @Test func `Bytes after the frame, even a second frame, are malformed`() {
         let content = numbers(600)
         let lz4 = lz4Frame(content)
         let zstd = zstdFrame(content)
@@ -134,7 +134,7 @@ private func decompress(_ bytes: [UInt8], _ format: BlobFormat) throws(WireError
         #expect(throws: WireError.malformed("no ZSTD frame", offset: 0)) { try decompress(skippable, .zstd) }
     }
 
-    @Test func `More than the cap is refused, told in the head or not`() {
+    @Test func `More bytes than the limit are refused, declared in the head or not`() {
         let zeros = [UInt8](repeating: 0, count: Limits.blobBytes + 1)
         let limit = UInt64(Limits.blobBytes)
         let expected = WireError.tooLarge("bytes of a compressed blob", value: limit + 1, limit: limit, offset: 0)

@@ -5,7 +5,7 @@ import Testing
 /// The head of a command whose arguments are counted while they are appended.
 @Suite struct `The head of a command` {
     @Test(arguments: [1, 9, 10, 12, 99, 100, 101, 1_000, 65_536])
-    func `has the number of arguments, and moves none of their bytes`(_ count: Int) {
+    func `has the number of the arguments appended after it`(_ count: Int) {
         var buffer = ByteBuffer()
         var expected = ByteBuffer()
         for text in ["before", "gone"] as [StaticString] {
@@ -26,7 +26,7 @@ import Testing
         #expect(bytes == wanted)
     }
 
-    @Test func `keeps a command when its bytes are gone`() throws {
+    @Test func `is kept in a stored command when the buffer is gone`() throws {
         var stored: [StoredJournalCommand] = []
         do {
             var buffer = ByteBuffer()

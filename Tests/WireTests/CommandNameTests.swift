@@ -16,18 +16,18 @@ import Wire
     }
 
     /// Only letters change: `@`, `[`, `` ` `` and `{` are their neighbours.
-    @Test func `keeps what is no letter`() {
+    @Test func `keeps bytes other than letters`() {
         #expect(name("a@[`{z.3") == "A@[`{Z.3")
         #expect(name("json.arrinsert-x\u{e9}") != name("JSON.ARRINSERT-X\u{c9}"))
         #expect(name("georadiusbymember_ro") == "GEORADIUSBYMEMBER_RO")
     }
 
-    @Test func `begins with a text`() {
+    @Test func `can be tested for a prefix`() {
         #expect(name("JSON.MSET").hasPrefix("JSON."))
         #expect(!name("JSON").hasPrefix("JSON."))
     }
 
-    @Test func `of more than 24 bytes is none that is known`() {
+    @Test func `of more than 24 bytes equals no known name`() {
         #expect(name(String(repeating: "x", count: 24)) == "XXXXXXXXXXXXXXXXXXXXXXXX")
         #expect(name(String(repeating: "x", count: 25)) != "XXXXXXXXXXXXXXXXXXXXXXXX")
     }

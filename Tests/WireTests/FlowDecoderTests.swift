@@ -26,7 +26,7 @@ func value(
 
 func texts(_ texts: String...) -> [FlowRecorder.Piece] { texts.map { .text($0) } }
 
-@Suite struct `Flows of the vectors of Protocol 10` {
+@Suite struct `The flow decoder reads the vectors of Protocol 10` {
     private func expect(
         _ entries: String, _ items: [FlowRecorder.Item], sourceLocation: SourceLocation = #_sourceLocation
     ) {
@@ -37,7 +37,7 @@ func texts(_ texts: String...) -> [FlowRecorder.Piece] { texts.map { .text($0) }
         #expect(outcome.unconsumed == 0, sourceLocation: sourceLocation)
     }
 
-    @Test func `V9, a journal record in the snapshot keeps its database to itself`() {
+    @Test func `V9, a journal record in the snapshot does not change the database of later entries`() {
         expect(
             "fe 02 | d2 01 0f 06 00 0a 00 01 03 05 03 53 45 54 01 6b 01 76 | 00 01 6b 01 76",
             [
@@ -48,7 +48,7 @@ func texts(_ texts: String...) -> [FlowRecorder.Piece] { texts.map { .text($0) }
             ])
     }
 
-    @Test func `V10, strings, keys among them, are numbers`() {
+    @Test func `V10, strings and keys may be encoded as numbers`() {
         expect(
             "00 c0 0c c0 f9 | 00 03 6e 75 6d c1 39 30",
             [value(.string, "12", texts("-7")), value(.string, "num", texts("12345"))])
@@ -124,14 +124,14 @@ func texts(_ texts: String...) -> [FlowRecorder.Piece] { texts.map { .text($0) }
             ])
     }
 
-    @Test func `V19, what no Redis can take is moved over`() {
+    @Test func `V19, a bloom filter, which no Redis can take, is skipped`() {
         let filter = "21 02 62 66 00 0000000000000040 7b14ae47e17a743f 00 01 2e 01 08 40 40"
         expect(
             filter + String(repeating: "a5", count: 64) + "00 01 6b 01 76",
             [value(.bloomFilter, "bf", []), value(.string, "k", texts("v"))])
     }
 
-    @Test func `V20, the bytes behind the token are the journal`() {
+    @Test func `V20, the bytes after the token are the journal`() {
         let journal = hex(
             "06 03 0a 00 01 03 05 03 53 45 54 01 6b 01 76 0f 0f 06 00 09 00 01 02 04 03 44 45 4c 01 6b 0d")
         let outcome = expectSameHoweverFed(flow([], journal: journal), closeFeedings)
@@ -194,7 +194,7 @@ func texts(_ texts: String...) -> [FlowRecorder.Piece] { texts.map { .text($0) }
             ])
     }
 
-    @Test func `Opcodes that say nothing of the data are moved over`() {
+    @Test func `Opcodes that do not concern the data are skipped`() {
         expect(
             "fb 40 ff 02 | f9 05 | f8 80 00 01 00 00 | f4 01 02 03 | 00 01 6b 01 76", [value(.string, "k", texts("v"))])
     }

@@ -39,7 +39,7 @@ import Wire
         }
     }
 
-    @Test func `No RDB header`() {
+    @Test func `A flow without an RDB header is refused`() {
         expect(Array("+ERR syntax error\r\n".utf8), .malformed("the flow does not begin with an RDB header", offset: 0))
     }
 
@@ -54,7 +54,7 @@ import Wire
             let outcome = expectSameHoweverFed(bytes, token: token, closeFeedings)
             #expect(outcome.items == before.items + [.error(String(text.dropFirst().dropLast()))])
             #expect(outcome.error == nil && outcome.unconsumed == 0)
-            // Wherever it is cut, the rest of the line is waited for.
+            // Wherever the line is cut, its rest is waited for.
             for cut in stream.count + 1..<bytes.count {
                 let part = feedFlow(Array(bytes[..<cut]), token: token)
                 #expect(part.items == before.items && part.error == nil, "cut at \(cut)")
@@ -62,7 +62,7 @@ import Wire
         }
     }
 
-    @Test func `An error reply where an opcode, the token or a record belongs is the master speaking`() {
+    @Test func `An error reply in place of an opcode, the token or a record is the master's error`() {
         expectErrorReply(behind: [], token: sampleToken)
         let header = flow([])
         expectErrorReply(behind: header, token: sampleToken)
@@ -74,7 +74,7 @@ import Wire
         expectErrorReply(behind: hex("06 03 0a 00 01 03 05 03 53 45 54 01 6b 01 76 0f 0f"), token: nil)
     }
 
-    @Test func `What begins as an error reply and is none is an opcode that there is not`() {
+    @Test func `Bytes that only begin like an error reply are an unknown opcode`() {
         let refusal = WireError.unsupported("journal opcode", code: 0x2D, offset: 2)
         for text in [
             "-ERR\r\r", "-ERR\n", "-ERR\u{7F}", "-\r\n", "-E\0R\r\n", "-" + String(repeating: "x", count: 513),
@@ -85,7 +85,7 @@ import Wire
         expect(key3 + "2d 45 00", .unsupported("snapshot opcode", code: 0x2D, offset: 16), database: 3, key: "k")
     }
 
-    @Test func `Unknown opcodes, types and bits, with the key before them`() {
+    @Test func `Unknown opcodes, types and bits are refused with the key before them`() {
         expect(key3 + "d9", .unsupported("snapshot opcode", code: 0xD9, offset: 16), database: 3, key: "k")
         expect("cb", .unsupported("snapshot opcode", code: 0xCB, offset: 9))
         expect("de 00", .unsupported("snapshot opcode", code: 0xDE, offset: 9))
@@ -98,7 +98,7 @@ import Wire
         expect("e0 01 00 00 00 05 00 00 00 | 07 01 6c 00 00", .unsupported("value type", code: 7, offset: 18))
     }
 
-    @Test func `A key whose value is broken is the one that is named`() {
+    @Test func `A broken value is refused with its own key`() {
         expect(
             "00 01 6b 01 76 | fe 05 | 03 01 7a 01 01 61 fd", .malformed("a zset score is not a number", offset: 22),
             database: 5, key: "z")
@@ -108,7 +108,7 @@ import Wire
         expect("00 01 6b c3 01 05 20", .malformed("truncated LZF copy", offset: 15), key: "k")
     }
 
-    @Test func `A journal offset that no master reaches: the next record would count beyond it`() {
+    @Test func `A journal offset that no master reaches is refused`() {
         expect(
             "d3 ff ff ff ff ff ff ff ff",
             .tooLarge("journal offset", value: .max, limit: Limits.sequenceNumber, offset: 9))
@@ -117,7 +117,7 @@ import Wire
             .tooLarge("journal offset", value: 1 << 62, limit: Limits.sequenceNumber, offset: 9))
     }
 
-    @Test func `An end that is not the end`() {
+    @Test func `A malformed end of the snapshot is refused`() {
         let completed = "c8 00 00 00 00 00 00 00 00"
         let offset = "d3 0f 00 00 00 00 00 00 00"
         let eof = "ff 00 00 00 00 00 00 00 00"
@@ -135,7 +135,7 @@ import Wire
             wrong, .malformed("the end-of-snapshot token is not the one announced for this flow", offset: 36))
     }
 
-    @Test func `What may not be inside a compressed blob`() {
+    @Test func `Units that may not be inside a compressed blob are refused there`() {
         let padding = [UInt8](repeating: 0, count: 0) + hex(String(repeating: "fe 02", count: 40))
         func entries(_ content: String) -> [UInt8] { hex("00 01 6b 01 76") + blob(padding + hex(content)) }
         expect(
@@ -158,7 +158,7 @@ import Wire
             database: 2, key: "l")
     }
 
-    @Test func `A value of more than is handed over whole that a blob cuts`() {
+    @Test func `A value that is handed over in parts is refused if a blob cuts it`() {
         let value = written {
             $0.append(0x00)
             $0.append(rdbString: Array("l".utf8).span.bytes)
@@ -170,7 +170,7 @@ import Wire
         #expect(outcome.error?.lastKey == "\"l\"")
     }
 
-    @Test func `A broken blob`() {
+    @Test func `A broken blob is refused`() {
         expect(flow(hex("ca 04 | 01 02 03 04")), .malformed("no LZ4 frame", offset: 11))
         expect(flow(hex("c9 04 | 01 02 03 04")), .malformed("no ZSTD frame", offset: 11))
         expect(flow(hex("ca c0 05")), .malformed("a compressed blob is not a plain string", offset: 9))
@@ -179,7 +179,7 @@ import Wire
             .tooLarge("compressed blob", value: 1 << 28, limit: UInt64(Limits.blobBytes), offset: 9))
     }
 
-    @Test func `Broken tagged chunks`() {
+    @Test func `Broken tagged chunks are refused`() {
         expect("e0 00 00 00 00 08 00 00 00", .malformed("a tagged chunk without an id", offset: 9))
         expect("e0 01 00 00 00 00 00 00 00", .malformed("a tagged chunk without a payload", offset: 9))
         expect(
@@ -205,7 +205,7 @@ import Wire
             """, .unsupported("string encoding", code: 4, offset: 42), database: 1, key: "s")
     }
 
-    @Test func `No more values may be open than a table has room for`() {
+    @Test func `More open values than the table has room for are refused`() {
         var entries: [UInt8] = []
         for id in 1...UInt32(1025) {
             entries += written {
@@ -222,7 +222,7 @@ import Wire
         #expect(outcome.openValues == 1024)
     }
 
-    @Test func `Broken journal records in the snapshot and behind it`() {
+    @Test func `Broken journal records in the snapshot and after it are refused`() {
         expect("d2 01 02 0f 05", .malformed("an LSN record inside the snapshot", offset: 11))
         expect("d2 00 01 0d", .malformed("a journal blob without a record", offset: 10))
         expect("d2 01 02 06 41", .malformed("a journal blob ends inside a record", offset: 11))

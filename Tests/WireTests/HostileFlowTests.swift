@@ -95,7 +95,7 @@ func feedHostileFlow(
         }
     }
 
-    @Test func `A field without a value, a member without a score`() {
+    @Test func `A field without a value and a member without a score are malformed`() {
         for (type, bytes) in [
             (RDBType.hashListpack, "0a 0a000000 0100 81 61 02 ff"), (.zsetListpack, "0a 0a000000 0100 81 61 02 ff"),
         ] {

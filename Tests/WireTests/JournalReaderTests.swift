@@ -61,7 +61,7 @@ private func records(_ bytes: [UInt8], maxPayloadBytes: Int = 1 << 20) throws(Wi
         ),
     ]
 
-    @Test func `The vectors are read as they stand`() throws {
+    @Test func `The vectors are read exactly as they are`() throws {
         for (text, expected) in Self.vectors {
             let (read, rest) = try records(hex(text))
             #expect(read == expected)
@@ -102,7 +102,7 @@ private func records(_ bytes: [UInt8], maxPayloadBytes: Int = 1 << 20) throws(Wi
         #expect(written { $0.append(journalLSN: 70000) } == hex("0f 80 00 01 11 70"))
     }
 
-    @Test func `Arguments are reached by index`() throws {
+    @Test func `Arguments can be accessed by index`() throws {
         let bytes = hex(Self.vectors[0].0)
         var reader = ByteReader(bytes.span.bytes, offset: 2)
         guard case .command(let command)? = try reader.readJournalRecord(maxPayloadBytes: 5) else {

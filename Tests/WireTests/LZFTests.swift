@@ -20,7 +20,7 @@ import Wire
         #expect(try decompress(hex("00 61 e0 ff 00"), 265) == Array(repeating: 0x61, count: 265))
     }
 
-    @Test func `What does not end exactly is malformed`() {
+    @Test func `A string that does not end exactly is malformed`() {
         let broken: [(String, Int, StaticText, Int)] = [
             ("02 61 62", 3, "truncated LZF literal", 0),
             ("00 61 20", 4, "truncated LZF copy", 2),
@@ -98,7 +98,7 @@ import Wire
         }
     }
 
-    @Test func `The decoder takes no byte behind the string`() throws {
+    @Test func `The decoder takes no byte after the string`() throws {
         let bytes = hex("00 61 e0 00 00 ff ff")
         var decoder = try LZFDecoder(compressedCount: 5, uncompressedCount: 10)
         var reader = ByteReader(bytes.span.bytes)
@@ -116,7 +116,7 @@ import Wire
         #expect(decoder.isFinished)
     }
 
-    @Test func `What does not end exactly is malformed in pieces too`() {
+    @Test func `A string that does not end exactly is malformed in pieces, too`() {
         for (text, count) in [
             ("02 61 62", 3), ("00 61 20", 4), ("00 61 e0", 10), ("00 61 e0 00", 10), ("00 61 20 01", 4),
             ("02 61 62 63", 2), ("00 61 20 00", 3), ("02 61 62 63", 4), ("00 61", 177), ("", 1),

@@ -50,12 +50,12 @@ import Wire
         }
     }
 
-    @Test func `A string of 32 MiB`() {
+    @Test func `A string of 32 MiB is read in parts`() {
         let text = [UInt8](repeating: 0x61, count: 32 << 20)
         expectInParts(.string, [.bytes(text)]) { $0.append(rdbString: text.span.bytes) }
     }
 
-    @Test func `A compressed string of 8 MiB`() {
+    @Test func `A compressed string of 8 MiB is read in parts`() {
         let (packed, text) = lzfSample(textBytes: 8 << 20)
         #expect(packed.count > FlowDecoder.wholeValueBytes)
         for type in [RDBType.string, .json] {
@@ -63,7 +63,7 @@ import Wire
         }
     }
 
-    @Test func `A compressed string of few bytes that hold many`() {
+    @Test func `A small compressed string is read whole even if it expands to 4 MiB`() {
         let (packed, text) = lzfSample(textBytes: 4 << 20, runs: 30_000)
         #expect(packed.count < FlowDecoder.wholeValueBytes)
         let entry = written {
@@ -78,12 +78,12 @@ import Wire
         #expect(outcome.greatestRemainder <= 2048)
     }
 
-    @Test func `A JSON text of 1 MiB`() {
+    @Test func `A JSON text of 1 MiB is read in parts`() {
         let text = [UInt8](repeating: 0x20, count: 1 << 20)
         expectInParts(.json, [.bytes(text)]) { $0.append(rdbString: text.span.bytes) }
     }
 
-    @Test func `A hash with fields and values of any length`() {
+    @Test func `A hash with fields and values of any length is read in parts`() {
         let elements = elements(128, seed: 1)
         expectInParts(.hash, elements.map { .bytes($0) }) { buffer in
             buffer.append(rdbLength: elements.count / 2)
@@ -91,7 +91,7 @@ import Wire
         }
     }
 
-    @Test func `A hash of 32 MB of short fields`() {
+    @Test func `A hash of 32 MB of short fields is read in parts`() {
         let count = 320_000
         let text = [UInt8](repeating: 0x76, count: 92)
         var pieces: [FlowRecorder.Piece] = []
@@ -105,7 +105,7 @@ import Wire
         }
     }
 
-    @Test func `A set and a set whose members expire`() {
+    @Test func `A set is read in parts, with or without members that expire`() {
         let elements = elements(40, seed: 2)
         expectInParts(.set, elements.map { .bytes($0) }) { buffer in
             buffer.append(rdbLength: elements.count)
@@ -124,7 +124,7 @@ import Wire
         }
     }
 
-    @Test func `A hash whose fields expire`() {
+    @Test func `A hash whose fields expire is read in parts`() {
         let elements = elements(60, seed: 3)
         var pieces: [FlowRecorder.Piece] = []
         for index in 0..<30 {
@@ -143,7 +143,7 @@ import Wire
         }
     }
 
-    @Test func `A sorted set`() {
+    @Test func `A sorted set is read in parts`() {
         var pieces: [FlowRecorder.Piece] = []
         let scores = [0.1, -0.0, .infinity, -.infinity, Double.leastNonzeroMagnitude, 1.7976931348623157e308]
         for index in 0..<20_000 { pieces += [.text("member \(index)"), .number(scores[index % scores.count])] }
@@ -156,7 +156,7 @@ import Wire
         }
     }
 
-    @Test func `A list of plain and packed nodes, compressed ones too`() {
+    @Test func `A list of plain, packed and compressed nodes is read in parts`() {
         let (packed, text) = lzfSample(textBytes: 300_000)
         var pieces: [FlowRecorder.Piece] = []
         for index in 0..<40 {
@@ -175,7 +175,8 @@ import Wire
         }
     }
 
-    @Test(arguments: [RDBType.stream1, .stream2, .stream3]) func `A stream with groups and pending entries`(
+    @Test(arguments: [RDBType.stream1, .stream2, .stream3])
+    func `A stream with groups and pending entries is read in parts`(
         type: RDBType
     ) {
         expectInParts(type, LargeStream.pieces(type), feedings: [.pieces(of: 101)]) {
@@ -183,7 +184,7 @@ import Wire
         }
     }
 
-    @Test func `A stream is written without active times, byte for byte the older type`() throws {
+    @Test func `A stream written without active times equals the older type byte for byte`() throws {
         let (new, old) = (
             written { LargeStream.append(.stream3, to: &$0) }, written { LargeStream.append(.stream2, to: &$0) }
         )
@@ -193,7 +194,7 @@ import Wire
         #expect(buffer.array == Array("before".utf8) + old)
     }
 
-    @Test func `A stream that is not whole is not written at all`() {
+    @Test func `A malformed stream is not written at all`() {
         let stream = hex(sampleStreamText)
         let body = Array(stream[3...])
         feedHostileBytes(body, mutations: 2000) { (bytes) throws(WireError) in
@@ -221,7 +222,7 @@ import Wire
         }
     }
 
-    @Test func `A bloom filter of many pieces is moved over`() {
+    @Test func `A bloom filter of many pieces is skipped`() {
         expectInParts(.bloomFilterChunked, []) { buffer in
             buffer.append(hex("00 0000000000000040 7b14ae47e17a743f 00 01 2e 02").span.bytes)
             for _ in 0..<2 {

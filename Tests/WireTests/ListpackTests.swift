@@ -125,7 +125,7 @@ func describe(_ element: borrowing ListpackElement) -> String {
         }
     }
 
-    @Test func `A long element needs each byte of its backlen right`() throws {
+    @Test func `A long element is refused if any byte of its backlen is wrong`() throws {
         for length in [200, 20_000] {
             var writer = ListpackWriter()
             writer.append(string: String(repeating: "x", count: length))

@@ -71,7 +71,7 @@ import Wire
         }
     }
 
-    @Test func `An LZF error tells the offset within the stream and appends nothing`() {
+    @Test func `An LZF error names the offset within the stream and appends nothing`() {
         let bytes = hex("00 c3 05 0b 00 61 e0 00 00")
         var decoded = ByteBuffer()
         let error = #expect(throws: WireError.self) {

@@ -62,7 +62,7 @@ import Wire
         #expect(other.offset == 0)
     }
 
-    @Test func `The accessors answer what the value is`() {
+    @Test func `The accessors return the value of their type, or nil`() {
         #expect(RESPValue.simple("OK").isOK)
         #expect(!RESPValue.bulk(Array("OK".utf8)).isOK)
         #expect(RESPValue.bulk(Array("12".utf8)).int == 12)

@@ -2,7 +2,7 @@ import Testing
 import Wire
 
 struct `The reply to INFO` {
-    @Test func `gives its fields, whatever ends its lines`() {
+    @Test func `is split into fields, with any line ends`() {
         let info = ServerInfo("# Server\r\nrun_id:abc\r\ntcp_port:6379\n\nexecutable:/usr/bin/a:b\r\n# a:comment\r\n")
         #expect(info.fields == ["run_id": "abc", "tcp_port": "6379", "executable": "/usr/bin/a:b"])
         #expect(info["maxmemory"] == nil)

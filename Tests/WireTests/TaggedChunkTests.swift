@@ -32,14 +32,14 @@ private func chunk(_ id: UInt32, _ payload: String) -> [UInt8] {
         value(.string, "n", texts("y"), database: 3),
     ]
 
-    @Test func `Two values are read between each other, entries and databases`() {
+    @Test func `Two values are read whose chunks alternate with each other, entries and databases`() {
         let outcome = expectSameHoweverFed(flow(Self.interleaved), closeFeedings)
         #expect(outcome.items == Self.items + flowEndItems)
         #expect(outcome.error == nil)
         #expect(outcome.partedValues == 2)
     }
 
-    @Test func `Chunks are in compressed blobs alone, among others and on both sides`() {
+    @Test func `Chunks may be in compressed blobs, alone or among other units`() {
         for cut in [1, 2, 3, 5] {
             // blobs hold whole units: cut at the heads of units
             let units: [[UInt8]] = [
@@ -74,14 +74,14 @@ private func chunk(_ id: UInt32, _ payload: String) -> [UInt8] {
                 + flowEndItems)
     }
 
-    @Test func `A chunk may end behind the key, and behind the number of elements`() {
+    @Test func `A chunk may end after the key, and after the number of elements`() {
         let entries =
             chunk(1, "02 01 73") + chunk(1, "02") + chunk(1, "01 61") + chunk(1, "01 62") + hex("00 01 6b 01 76")
         let outcome = expectSameHoweverFed(flow(entries), closeFeedings)
         #expect(outcome.items == [value(.set, "s", texts("a", "b")), value(.string, "k", texts("v"))] + flowEndItems)
     }
 
-    @Test func `A chunk of one element longer than a piece stays out of the window`() {
+    @Test func `A chunk with a single long element is not kept in the window`() {
         let long = [UInt8](repeating: 0x61, count: 1 << 20)
         let entries = written {
             $0.append(0xE0)
@@ -95,12 +95,12 @@ private func chunk(_ id: UInt32, _ payload: String) -> [UInt8] {
         #expect(outcome.greatestRemainder < 8192)
     }
 
-    @Test func `A chunk that ends inside a long element is refused before anything comes into it`() {
+    @Test func `A chunk that ends inside a long element is refused before the next entry is read`() {
         for isCompressed in [false, true] {
             let long = [UInt8](repeating: 0x61, count: 100_000)
             var element = written { $0.append(rdbString: long.span.bytes) }
             if isCompressed {
-                // 3125 runs of 32 bytes that stay as they are.
+                // 3125 runs of 32 literal bytes.
                 let packed = (0..<3125).flatMap { _ in [31] + long.prefix(32) }
                 element = hex("c3 80 00 01 92 d5 80 00 01 86 a0") + packed
             }

@@ -2,7 +2,7 @@ import Testing
 import Wire
 
 /// Protocol 10: values as they are in a flow, read by several of the small readers together.
-@Suite struct `Vectors of Protocol 10` {
+@Suite struct `The readers read the vectors of Protocol 10` {
     private func string(_ reader: inout ByteReader) throws -> [UInt8] {
         var buffer = ByteBuffer()
         let isWhole = try reader.readString(into: &buffer)

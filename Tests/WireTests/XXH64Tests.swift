@@ -13,13 +13,13 @@ import Wire
             (63, 0x10DD_9488_5C71_894A, 0x1253_06D1_FC8F_7D50), (64, 0x9008_3DA9_CDB9_D795, 0x303A_A7CB_1B0F_0D24),
             (100, 0xD248_BFC5_208B_0B16, 0x74B2_BD76_B894_EF53),
         ] as [(Int, UInt64, UInt64)])
-    func `the hashes are the reference's`(count: Int, plain: UInt64, seeded: UInt64) {
+    func `hashes equal those of the reference`(count: Int, plain: UInt64, seeded: UInt64) {
         let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 * 7 + 1) }
         #expect(XXH64.hash(bytes.span.bytes, seed: 0) == plain)
         #expect(XXH64.hash(bytes.span.bytes, seed: 120_577_240_643) == seeded)
     }
 
-    /// What makes a copy of a key in another shard known (`KeyOwnership`).
+    /// This is how a copy of a key in another shard is recognised (`KeyOwnership`).
     @Test func `each key of a real master is in the shard that its hash names`() {
         var keys = 0
         for recording in Recording.all {

@@ -39,7 +39,7 @@ private func littleEndian(_ value: some FixedWidthInteger & BitwiseCopyable) -> 
         #expect(try elements(hex("0b 00 00 00 0a 00 00 00 00 00 ff")) == [])
     }
 
-    @Test func `Every encoding is read, behind short and long forerunners`() throws {
+    @Test func `Every encoding is read, after short and long predecessors`() throws {
         var encoded: [[UInt8]] = []
         var expected: [String] = []
         for length in [0, 1, 63, 64, 251, 252, 253, 300, 16383] {
