@@ -52,7 +52,9 @@ extension RunAlone.`A cluster of Valkeys` {
         try scene.leave()
         #expect(try ServerComparison(source: scene.source, target: scene.cluster).isEqual)
         #expect(try scene.importModes() == ["no"])
-        let readAtTheSource: Set = ["consumer-group-reads", "stored-scores", "claim-idle-times", "pending-entries"]
+        let readAtTheSource: Set = [
+            "consumer-group-reads", "stored-scores", "claim-idle-times", "pending-entries", "ignored-comparison",
+        ]
         #expect(daemon.deadLetters.allSatisfy { readAtTheSource.contains($0.kind) }, "\(daemon.deadLetters)")
         let remains = try scene.ownKeys()
         #expect(remains == ClusterScene.remains)
