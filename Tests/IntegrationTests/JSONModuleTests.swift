@@ -51,7 +51,8 @@ struct `A target with a JSON module` {
             #"JSON.SET doc $ {"n":1,"a":[1],"b":true,"s":"x"}"#, "JSON.NUMINCRBY doc $.n 2",
             "JSON.ARRAPPEND doc $.a 2 3", "JSON.ARRPOP doc $.a 0", "JSON.TOGGLE doc $.b",
             #"JSON.STRAPPEND doc $.s "y""#, #"JSON.MERGE doc $ {"m":{"k":1}}"#, "JSON.SET gone $ 1", "JSON.DEL gone",
-            "JSON.MSET one $ 1 two $ [2]", "JSON.SET low $ 1", "JSON.NUMINCRBY low $ -2", "SET after 1",
+            "JSON.MSET one $ 1 two $ [2]", "JSON.SET low $ 1", "JSON.NUMINCRBY low $ -2",
+            "JSON.SET timed $ 1", "PEXPIREAT timed 4102444800000", "JSON.SET timed $ 2", "SET after 1",
         ]
         for command in commands { master.send(journal: [JournalEntry(command)], flow: 0) }
         let client = try redis.client()
@@ -67,6 +68,7 @@ struct `A target with a JSON module` {
         #expect(try self.document("one", in: client) == "1")
         #expect(try self.document("two", in: client) == "[2]")
         #expect(try client.command("EXISTS", "gone") == .integer(0))
+        #expect(try client.command("PTTL", "timed").int == -1)
         try daemon.leave()
         // Dragonfly keeps no whole number below zero.
         #expect(daemon.deadLetters.map(\.kind) == ["json-modules"])

@@ -71,7 +71,10 @@ import Wire
         ("JSON.MERGE k $.new 5", true), ("JSON.MERGE k $ {\"a\":1}", false), ("JSON.MERGE k . {}", false),
         ("JSON.NUMINCRBY k $.a 5e-1", true), ("JSON.NUMINCRBY k $.a 1.5", true), ("JSON.NUMINCRBY k $.a -7", false),
         ("JSON.NUMMULTBY k $.a 2", false), ("JSON.NUMMULTBY k $.a 0.5", true), ("JSON.SET k $.a 0.5", false),
-        ("JSON.DEL k", false),
+        ("JSON.DEL k", false), ("JSON.DEL k $[*]", true), ("JSON.SET k $[\"a\",\"b\"] 1", true),
+        ("JSON.CLEAR k $..a", true),
+        ("JSON.ARRAPPEND k $.a[0].b 1", false), ("JSON.ARRTRIM k $.a[?(@.b>1)] 0 1", true), ("JSON.DEL k .a.b", false),
+        ("JSON.MSET k $ 1 l $.* 2", true), ("JSON.MSET k $ [1,2] l $.a 2", false),
     ])
     func `JSON commands that RedisJSON may handle differently are reported`(_ line: String, isReported: Bool) throws {
         var profile = TargetUnderTest.redis70
@@ -79,6 +82,22 @@ import Wire
         var rewriter = JournalRewriter(profile: profile, source: .v140)
         let outcome = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: CommandBatch())
         #expect(outcome == (isReported ? .writtenDiverging(.jsonModules) : .written))
+    }
+
+    @Test(arguments: [
+        ("JSON.SET k $ 1", ["k"]), ("JSON.SET k . 1 XX", ["k"]), ("JSON.SET k $ 1 NX", []), ("JSON.SET k $.a 1", []),
+        ("JSON.MERGE k $ 1", []), ("JSON.MSET k $ 1 l $.a 2 m . 3", ["k", "m"]), ("JSON.SET k", []),
+        ("JSON.MSET k", []),
+    ])
+    func `a whole document that replaces another ends the TTL of its key`(_ line: String, keys: [String]) throws {
+        var profile = TargetUnderTest.redis70
+        profile.hasJSON = true
+        var rewriter = JournalRewriter(profile: profile, source: .v140)
+        let batch = CommandBatch()
+        _ = try rewriter.rewrite(words(line).map { Array($0.utf8) }, into: batch)
+        let labels = (0..<batch.commandCount).map { batch.label(ofCommand: $0) }
+        #expect(labels.dropFirst().map(\.name) == keys.map { _ in "PERSIST" })
+        #expect(labels.dropFirst().map(\.key) == keys.map { "\"\($0)\"" })
     }
 
     // MARK: Deadlines

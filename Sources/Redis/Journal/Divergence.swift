@@ -51,7 +51,7 @@ package enum Divergence: String, Sendable, CaseIterable {
         case .saturatedBits:
             "a BITFIELD with OVERFLOW SAT that goes below 0 of an unsigned number makes it the highest one at the source, and 0 at a Redis"
         case .jsonModules:
-            "Dragonfly merges below the root of a document, and calculates with fractions, beyond 2^53 and below zero, in another way than RedisJSON"
+            "Dragonfly finds other places by a path of several, merges below the root of a document, and calculates with fractions, beyond 2^53 and below zero in another way than RedisJSON"
         case .ignoredComparison:
             "up to v1.40 the source ignores GT and LT of a ZADD in a sorted set that has, or has had, more than 128 members or one of more than 32 bytes: whether it has had them is not known"
         case .crossSlot:

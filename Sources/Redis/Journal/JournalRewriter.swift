@@ -92,6 +92,10 @@ package struct JournalRewriter {
 
     private func json(_ command: borrowing JournalCommand, to batch: CommandBatch) -> RewriteOutcome {
         batch.append(command)
+        command.forEachReplacedDocument { key in
+            deadlines?.removed(key, database: database)
+            batch.append("PERSIST", key)
+        }
         if command.mayDifferInRedisJSON { return .writtenDiverging(.jsonModules) }
         if command.calculatesInJSON { batch.noteDoubt(ReplyDoubt(.jsonModules, command: command.nameText)) }
         return .written
