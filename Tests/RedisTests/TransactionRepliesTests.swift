@@ -54,7 +54,7 @@ import Wire
         var profile = TargetUnderTest.redis70
         profile.hasJSON = true
         var rewriter = JournalRewriter(profile: profile, source: .v136)
-        let results = ["7", "-7", "[999999999999999]", "[1,-1]", "9007199254740993", "[null]"]
+        let results = ["7", "-7", "[999999999999999]", "[1,-1]", "9007199254740993", "[null]", "[1\(String(repeating: ",1", count: 30))]"]
         for _ in results {
             let command = ["JSON.NUMINCRBY", "k", "$.a", "1"].map { Array($0.utf8) }
             #expect(try rewriter.rewrite(command, into: batch) == .written)
@@ -66,7 +66,7 @@ import Wire
         let text =
             "+OK\r\n" + String(repeating: "+QUEUED\r\n", count: replies.count) + "*\(replies.count)\r\n"
             + replies.joined()
-        let unexpected = [1, 3, 4].map {
+        let unexpected = [1, 3, 4, 6].map {
             UnexpectedReply(command: $0, kind: .inDoubt(ReplyDoubt(.jsonModules, command: "JSON.NUMINCRBY")))
         }
         #expect(try outcome(of: text, to: batch) == .applied(unexpected))
