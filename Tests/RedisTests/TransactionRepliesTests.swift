@@ -54,7 +54,10 @@ import Wire
         var profile = TargetUnderTest.redis70
         profile.hasJSON = true
         var rewriter = JournalRewriter(profile: profile, source: .v136)
-        let results = ["7", "-7", "[999999999999999]", "[1,-1]", "9007199254740993", "[null]", "[1\(String(repeating: ",1", count: 30))]"]
+        let results = [
+            "7", "-7", "[999999999999999]", "[1,-1]", "9007199254740993", "[null]",
+            "[1\(String(repeating: ",1", count: 30))]",
+        ]
         for _ in results {
             let command = ["JSON.NUMINCRBY", "k", "$.a", "1"].map { Array($0.utf8) }
             #expect(try rewriter.rewrite(command, into: batch) == .written)
