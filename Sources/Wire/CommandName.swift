@@ -1,7 +1,10 @@
 /// The name of a command in upper case, comparable without a String. Journal records are looked up by it.
 ///
 /// All known names have up to 24 bytes. A longer name is equal to none of them.
-package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
+///
+/// Public, although nothing outside the package can see it: a `package` initializer is not inlined in other modules, and then
+/// each comparison with a literal builds the name again.
+public struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
     @usableFromInline let words: (UInt64, UInt64, UInt64)
 
     private static let longest = 24
@@ -24,7 +27,7 @@ package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
     }
 
     /// Always inlined, so that a literal becomes three constants.
-    @inlinable @inline(__always) package init(stringLiteral text: StaticString) {
+    @inlinable @inline(__always) public init(stringLiteral text: StaticString) {
         var words: (UInt64, UInt64, UInt64) = (0, 0, 0)
         withUnsafeMutableBytes(of: &words) { words in
             precondition(text.utf8CodeUnitCount <= 24, "no name that we know is longer")
@@ -42,9 +45,11 @@ package struct CommandName: Hashable, Sendable, ExpressibleByStringLiteral {
         return letters ^ (isLowercase >> 2)
     }
 
-    @inlinable @inline(__always) package static func == (a: CommandName, b: CommandName) -> Bool { a.words == b.words }
+    /// Compares the whole names, always inlined.
+    @inlinable @inline(__always) public static func == (a: CommandName, b: CommandName) -> Bool { a.words == b.words }
 
-    package func hash(into hasher: inout Hasher) {
+    /// Hashes the whole name.
+    public func hash(into hasher: inout Hasher) {
         hasher.combine(words.0)
         hasher.combine(words.1)
         hasher.combine(words.2)
