@@ -1,3 +1,4 @@
+import Base
 package import Replication
 
 /// What a preflight must know about the task.

@@ -49,10 +49,17 @@ package struct OwnershipRecord: Equatable, Sendable {
         return "process \(words[2]) on host \(words[1])"
     }
 
+    /// Whether this process may replace what the key holds: nothing, its own text, or that of a process which has ended. A
+    /// target that has lost its latest writes, such as a promoted replica, may hold the text of a predecessor again.
+    package func mayReplace(_ found: String?) -> Bool {
+        guard let found else { return true }
+        return found == text || ProcessIdentity.hasEnded(found)
+    }
+
     /// - Parameter found: what the key holds.
-    /// - Throws: `TargetError` if it names another process.
+    /// - Throws: `TargetError` if it names another process, unless that has certainly ended.
     func check(_ found: String?) throws(TargetError) {
-        guard let found, found != text else { return }
+        guard let found, !mayReplace(found) else { return }
         throw TargetError(
             .taskTaken,
             "the task is run by \(Self.description(of: found)), as \(key) in the target says. One task, one process: stop "

@@ -130,6 +130,24 @@ import Wire
         try daemon.leave()
         #expect(try scene.owner == nil)
     }
+
+    /// As after the failover to a replica that has not got the latest writes.
+    @Test func `the record of a predecessor that comes back is replaced`() throws {
+        let scene = try Scene()
+        let first = try scene.startElsewhere()
+        try first.wait(forLine: "event=stable")
+        let older = try #require(try scene.owner)
+        first.process.kill()
+        let second = try scene.startElsewhere()
+        try second.wait(forLine: "event=stable")
+        let newer = try scene.owner
+        try scene.client.command("SET", Self.record, older, "PX", "15000")
+        try scene.client.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        try scene.expectFollowing("n")
+        try wait(until: "the record is the second one's") { try scene.owner == newer }
+        try second.leave()
+        #expect(try scene.owner == nil)
+    }
 }
 
 @Suite struct `A task that root runs by hand` {

@@ -123,7 +123,7 @@ actor TaskLease {
         var hasRetried = false
         while true {
             do throws(TargetError) {
-                guard let found = holder.text, !isFree(found), found != abandoned else {
+                guard let found = holder.text, !record.mayReplace(found), found != abandoned else {
                     if let task = try await takeOver(from: holder) { return task }
                     holder = try await ownership.holder()
                     continue
@@ -153,9 +153,6 @@ actor TaskLease {
             }
         }
     }
-
-    /// The record is this process's own, or of one that has ended on this machine.
-    private func isFree(_ text: String) -> Bool { text == record.text || ProcessIdentity.hasEnded(text) }
 
     /// - Returns: `nil` when somebody else has been quicker.
     private func takeOver(from holder: RecordHolder) async throws(TargetError) -> TaskFindings? {
@@ -237,13 +234,12 @@ actor TaskLease {
     /// - Returns: `false` if the task has been lost.
     private func renewOnce() async -> Bool {
         do {
-            let (isRenewed, found) = try await control.exchange(record.key, with: record) {
-                $0 == nil || $0 == record.text
-            }
+            let (isRenewed, found) = try await control.exchange(
+                record.key, with: record, mayReplace: record.mayReplace)
             if !isRenewed, let text = found.text { _ = lose(to: text) }
             if !isRenewed { return false }
-            if found.text == nil {
-                ended.withLock { $0 += 1 }
+            if found.text == nil { ended.withLock { $0 += 1 } }
+            if found.text != record.text {
                 // While the record was missing, another task may have taken this process for dead and may now follow the
                 // source.
                 if let claim = registry.claim { try await note(claim) }

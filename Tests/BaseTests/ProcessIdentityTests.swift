@@ -1,7 +1,6 @@
+import Base
 import Glibc
 import Testing
-
-@testable import Replication
 
 @Suite struct `The process that a record names` {
     private let own = ProcessIdentity.current

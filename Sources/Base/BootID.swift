@@ -4,16 +4,18 @@ import Glibc
 ///
 /// What a process has written survives the process. What has not reached the disk is lost if the machine stops without a
 /// shutdown.
-enum BootID {
+package enum BootID {
     /// The unit passes the ID in this variable, because its sandbox hides the kernel's file.
     private static let variable = "DF2REDIS_BOOT_ID"
     private static let path = "/proc/sys/kernel/random/boot_id"
 
     /// A digest of the boot ID; `nil` if the ID is not available.
-    static var current: Int64? { digest(of: getenv(variable).map { String(cString: $0) } ?? contents(of: path)) }
+    package static var current: Int64? {
+        digest(of: getenv(variable).map { String(cString: $0) } ?? contents(of: path))
+    }
 
     /// - Parameter text: 32 hexadecimal digits, with hyphens or without.
-    static func digest(of text: String) -> Int64? {
+    package static func digest(of text: String) -> Int64? {
         let digits = text.utf8.filter { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: "\n") }
         guard digits.count == 32 else { return nil }
         return digits.reduce(0) { $0 &* 31 &+ Int64($1) }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Identifies this process among all machines and boots. The record of a task's owner holds this text.
+/// Identifies a process among all machines and boots. The record of a task's owner holds this text.
 ///
 /// ```
 /// <instance> <host> <pid> <machine> <start>
@@ -9,17 +9,17 @@ import Glibc
 /// start      the start of the process in clock ticks since the boot, which distinguishes processes that reuse a pid
 /// ```
 package struct ProcessIdentity: Equatable, Sendable {
-    var instance: String
-    var host: String
-    var pid: Int32
-    var machine: String
-    var start: String
+    package var instance: String
+    package var host: String
+    package var pid: Int32
+    package var machine: String
+    package var start: String
 
-    static let current = ProcessIdentity(
+    package static let current = ProcessIdentity(
         instance: String(UInt64.random(in: 0x1000_0000_0000_0000 ... .max), radix: 16), host: hostName, pid: getpid(),
         machine: machine, start: startTime(of: getpid()) ?? "-")
 
-    var text: String { "\(instance) \(host) \(pid) \(machine) \(start)" }
+    package var text: String { "\(instance) \(host) \(pid) \(machine) \(start)" }
 
     /// Whether the process that `text` names has certainly ended: it ran on this machine and no longer does.
     package static func hasEnded(_ text: String) -> Bool {
