@@ -63,8 +63,8 @@ struct Routes: Sendable {
         case "/api/positions" where method == .get: return answer(.ok, Self.json, PositionsDocument(report).json)
         default: break
         }
-        guard let demands = control.demands else { return nil }
-        switch DemandRoutes(demands: demands, report: report).answer(method, target, body: body) {
+        guard let requests = control.operatorRequests else { return nil }
+        switch OperatorRequestRoutes(requests: requests, report: report).answer(method, target, body: body) {
         case .document(let status, let document): return answer(status, Self.json, document.json)
         case .refused(let status, let reason, let code): return refuse(status, reason, code: code)
         case .notAllowed(let methods): return refuse(.methodNotAllowed, "this is \(methods) only", allow: methods)

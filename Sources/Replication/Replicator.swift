@@ -39,7 +39,7 @@ package actor Replicator {
     package nonisolated var nextLSNs: [LSN?] { task.positions.nextLSNs }
 
     /// The requests that an operator may make while the task runs.
-    package nonisolated var demands: TaskDemands { task.demands }
+    package nonisolated var operatorRequests: OperatorRequests { task.operatorRequests }
 
     /// Runs the task until it ends.
     ///

@@ -135,7 +135,7 @@ package struct ReplicationService: Sendable {
         of replicator: Replicator, _ orders: StopRequests, undo: String, _ logger: Logger
     ) -> TaskControl {
         let (mark, target) = (CutoverMark(configuration), configuration.target.place)
-        return TaskControl(demands: replicator.demands) { wish in
+        return TaskControl(operatorRequests: replicator.operatorRequests) { wish in
             if wish.isCutover {
                 // From here on the task must not start again, whatever becomes of this process.
                 do { try mark.set() } catch {

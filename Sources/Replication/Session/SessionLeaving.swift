@@ -62,7 +62,7 @@ final class SessionLeaving {
         await master.stopAcknowledging()
         departure.log("acknowledgements stopped")
         // 3. What is on its way arrives and is applied. Meanwhile, streams whose groups consumers have read are fetched.
-        let fetched = fetchesStreams ? scope.task.demands.fetchStreamsNow() : 0
+        let fetched = fetchesStreams ? scope.task.operatorRequests.fetchStreamsNow() : 0
         await drain(master, plan, departure)
         scope.sideTasks.cancelAll()
         let deadline = ContinuousClock.now + (plan.applies && plan.closesFlows ? Self.applyLimit : .zero)
@@ -127,11 +127,11 @@ final class SessionLeaving {
     /// Whether streams can be fetched: the leave is not urgent, and both sides serve.
     private var canFetchStreams: Bool {
         scope.sync.phase == .stable && !scope.flows.hasLostFlow && !scope.flows.isTargetLost
-            && !scope.leaveRequest.isWithoutDrain && settings.drain > .zero && scope.task.demands.hasStreams
+            && !scope.leaveRequest.isWithoutDrain && settings.drain > .zero && scope.task.operatorRequests.hasStreams
     }
 
     private func report(fetched: Int, _ departure: LeaveLog) {
-        let rest = scope.task.demands.unfetchedStreams
+        let rest = scope.task.operatorRequests.unfetchedStreams
         departure.log(
             rest == 0
                 ? "\(fetched) streams that have groups of consumers are as at the source"

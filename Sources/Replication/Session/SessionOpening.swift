@@ -255,7 +255,7 @@ final class SessionOpening {
             silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint,
             keepsPosition: settings.mode == .replicate, targetRunID: profile.runID,
             targetLimits: task.targetLimits, counters: task.counters, refreshes: task.refreshes,
-            consumedStreams: task.demands.streams,
+            consumedStreams: task.operatorRequests.streams,
             batchCommands: settings.batchCommands,
             pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
             directory: settings.spoolDirectory, clock: settings.clock, sourceClock: source.master.sourceClock,
@@ -305,7 +305,8 @@ final class SessionOpening {
                 missingKeys: task.refreshes.map {
                     MissingKeys(
                         $0, verifierRecord: settings.verifier == nil ? nil : task.verifierRecord,
-                        verification: settings.verifier == nil ? nil : task.demands.verificationAtWork, logger: logger)
+                        verification: settings.verifier == nil ? nil : task.operatorRequests.verificationAtWork,
+                        logger: logger)
                 },
                 logger: logger, onDifference: { [events = scope.events] in events.report(.dataReplaced($0)) }))
     }
@@ -326,7 +327,7 @@ final class SessionOpening {
             scope.task.refreshes?.fullSyncBegins()
         }
         let readsGroups = flows.behaviour.has(.readsGroupsWithoutRecord)
-        scope.task.demands.streams.begin(isNeeded: readsGroups, isFullSync: sync.isFullSync)
+        scope.task.operatorRequests.streams.begin(isNeeded: readsGroups, isFullSync: sync.isFullSync)
         sync.enterSync()
         logger.notice(
             sync.isFullSync ? "full sync begins" : "resuming at the checkpoint",

@@ -21,7 +21,7 @@ struct SessionScope {
     let dataSets: DataSetComparison
     let refreshes: SessionRefresh
     let verifier: SessionVerifier
-    let demands: SessionDemands
+    let operatorRequests: SessionOperatorRequests
     let streams: SessionStreams
     let retry: TargetRetry
 
@@ -33,7 +33,7 @@ struct SessionScope {
         source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks, counters: task.counters)
         refreshes = SessionRefresh(task, flows: flows, sideTasks: sideTasks)
         verifier = SessionVerifier(task, flows: flows, target: target, sideTasks: sideTasks)
-        demands = SessionDemands(task, flows: flows, target: target, sideTasks: sideTasks)
+        operatorRequests = SessionOperatorRequests(task, flows: flows, target: target, sideTasks: sideTasks)
         streams = SessionStreams(task, flows: flows, sideTasks: sideTasks)
         dataSets = DataSetComparison(checkpointStore: task.checkpointStore, control: control)
         retry = TargetRetry(
@@ -54,7 +54,7 @@ struct SessionScope {
         status.counters = task.counters.values
         status.refreshes = task.refreshes?.figures
         if task.settings.verifiesPerSecond > 0 { status.verifier = task.verifierRecord.figures }
-        let verification = task.demands.verification
+        let verification = task.operatorRequests.verification
         if verification.number > 0 { status.verification = verification }
         if sync.phase == .connecting { status.detail = sync.step.place }
         return status
@@ -66,7 +66,7 @@ struct SessionScope {
     func startRefreshing(own: @escaping @SessionActor @Sendable () -> Set<UInt32>) {
         refreshes.start()
         verifier.start(own: own)
-        demands.start(own: own) { [refreshes] in refreshes.wake() }
+        operatorRequests.start(own: own) { [refreshes] in refreshes.wake() }
         streams.start()
     }
 

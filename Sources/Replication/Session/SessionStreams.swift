@@ -19,7 +19,7 @@ final class SessionStreams {
 
     /// Starts the walk. Called when every flow is in its journal.
     func start() {
-        let streams = task.demands.streams
+        let streams = task.operatorRequests.streams
         guard task.refreshes != nil, streams.beginWalk() else { return }
         let walk = StreamWalk(settings: task.settings.source, socketStore: task.settings.socketStore)
         sideTasks.start(.streams) { [self] in

@@ -16,7 +16,7 @@ final class SideTasks {
         /// Compares both sides over and over.
         case verification
         /// Carries out what an operator asks for.
-        case demands
+        case operatorRequests
         /// Walks the source's streams to find those that have consumer groups.
         case streams
         /// Checks whether everything that was received is applied.

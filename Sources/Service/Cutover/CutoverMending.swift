@@ -16,7 +16,7 @@ struct CutoverMending {
     }
 
     /// - Returns: whether it compared both sides, which may take long.
-    /// - Throws: `CutoverFailure`, `DemandFailure`, `ControlClient.Failure`, `CancellationError`.
+    /// - Throws: `CutoverFailure`, `OperatorRequestFailure`, `ControlClient.Failure`, `CancellationError`.
     func run() async throws -> Bool {
         // Ask now: an old daemon that does not know this request would otherwise fail later, while writers wait.
         var streams = try await task.questions.ask { try $0.streams() }
@@ -45,7 +45,7 @@ struct CutoverMending {
                 })
         } catch ControlClient.Failure.impossible(let reason) {
             return say("both sides are not compared before: \(reason)")
-        } catch let error as DemandFailure {
+        } catch let error as OperatorRequestFailure {
             throw error
         }
         for line in outcome.report where outcome.commandStatus == .done || outcome.commandStatus == .keysDiffer {

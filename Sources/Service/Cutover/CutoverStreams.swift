@@ -44,7 +44,7 @@ struct CutoverStreams {
     }
 
     private func wait(
-        _ asked: Int, _ before: DemandAnswer<StreamsDocument>, until deadline: ContinuousClock.Instant
+        _ asked: Int, _ before: OperatorRequestAnswer<StreamsDocument>, until deadline: ContinuousClock.Instant
     ) async throws {
         while true {
             let now = try await task.questions.ask { try $0.streams() }

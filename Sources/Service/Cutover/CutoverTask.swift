@@ -19,7 +19,7 @@ struct CutoverTask: Sendable {
     let unit: String?
     let questions: AsyncControlClient
 
-    /// - Throws: `DemandFailure`, `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
+    /// - Throws: `OperatorRequestFailure`, `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
     init(_ request: CutoverService.Request, in directory: RuntimeDirectory) async throws {
         name = request.task
         questions = try AsyncControlClient(task: request.task, in: directory)

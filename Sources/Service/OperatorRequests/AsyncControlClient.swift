@@ -7,10 +7,10 @@ struct AsyncControlClient: Sendable {
     private let queue = DispatchQueue(label: "df2redis.questions")
     private static let patience = Duration.seconds(3)
 
-    /// - Throws: `DemandFailure` when the task does not run.
-    init(task: String, in directory: RuntimeDirectory) throws(DemandFailure) {
+    /// - Throws: `OperatorRequestFailure` when the task does not run.
+    init(task: String, in directory: RuntimeDirectory) throws(OperatorRequestFailure) {
         do throws(ControlClient.Failure) { socket = try directory.socket(ofRunning: task) } catch {
-            throw DemandFailure(error)
+            throw OperatorRequestFailure(error)
         }
     }
 

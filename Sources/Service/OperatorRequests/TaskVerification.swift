@@ -9,10 +9,10 @@ package struct TaskVerification: Sendable {
     private let questions: AsyncControlClient
     private let keysPerSecond: Int
 
-    /// - Throws: `DemandFailure`
+    /// - Throws: `OperatorRequestFailure`
     package init(
         task: String, keysPerSecond: Int = usualKeysPerSecond, in directory: RuntimeDirectory = RuntimeDirectory()
-    ) throws(DemandFailure) {
+    ) throws(OperatorRequestFailure) {
         self.init(try AsyncControlClient(task: task, in: directory), keysPerSecond: keysPerSecond)
     }
 
@@ -23,12 +23,12 @@ package struct TaskVerification: Sendable {
 
     /// Begins a pass, or joins the one that is under way.
     ///
-    /// - Throws: `DemandFailure`
-    package func begin() async throws(DemandFailure) -> VerificationAnswer {
+    /// - Throws: `OperatorRequestFailure`
+    package func begin() async throws(OperatorRequestFailure) -> VerificationAnswer {
         do {
             return try await questions.ask { [keysPerSecond] in try $0.verify(keysPerSecond: keysPerSecond) }
         } catch {
-            throw DemandFailure(error)
+            throw OperatorRequestFailure(error)
         }
     }
 
@@ -37,12 +37,12 @@ package struct TaskVerification: Sendable {
     /// - Parameters:
     ///   - onBegin: called once, before the other callbacks.
     ///   - onWait: called with what the pass waits for, once for each reason.
-    /// - Throws: `DemandFailure`
+    /// - Throws: `OperatorRequestFailure`
     package func run(
         onBegin: @escaping @Sendable (VerificationAnswer) -> Void,
         onWait: @escaping @Sendable (String) -> Void,
         onProgress: @escaping @Sendable (VerificationAnswer) -> Void
-    ) async throws(DemandFailure) -> VerificationAnswer {
+    ) async throws(OperatorRequestFailure) -> VerificationAnswer {
         try await InterruptibleCommand.run {
             try await wait(onBegin: onBegin, onWait: onWait, onProgress: onProgress)
         }
@@ -62,7 +62,7 @@ package struct TaskVerification: Sendable {
                 if let hindrance = now.hindrance, told.insert(hindrance).inserted { onWait(hindrance) }
                 try await Task.sleep(for: Self.pause)
                 now = try await questions.ask { try $0.verification() }
-                guard now.pid == first.pid, now.number == first.number else { throw DemandFailure.restarted }
+                guard now.pid == first.pid, now.number == first.number else { throw OperatorRequestFailure.restarted }
             }
             return now
         } catch {
