@@ -18,7 +18,7 @@ extension TargetControl {
             while cursor != "0" { add(try await scan(database: database, cursor: cursor)) }
             return keys.count
         }
-        for reply in try await servers.demandEverywhere("DBSIZE", in: database) {
+        for reply in try await servers.executeEverywhere("DBSIZE", in: database) {
             guard let part = reply.int else { throw KeyCount.noNumber }
             size += part
         }
@@ -64,7 +64,7 @@ extension TargetControl {
             """
         let arguments = ["EVAL", script, "2", checkpointKey, TaskRegistry.key, String(database)]
         let owner = connector.settings.owner?.command ?? []
-        return try await demand(arguments + owner, at: checkpointKey, in: 0, timeout: Self.flushTimeout).int == 1
+        return try await execute(arguments + owner, at: checkpointKey, in: 0, timeout: Self.flushTimeout).int == 1
     }
 
     /// Whether the server holds no keys in any database except df2redis' own.
@@ -77,7 +77,7 @@ extension TargetControl {
 
     /// The databases that hold keys.
     package func databasesWithKeys() async throws(TargetError) -> [UInt32] {
-        let replies = try await servers.demandEverywhere("INFO", "keyspace")
+        let replies = try await servers.executeEverywhere("INFO", "keyspace")
         return Set(replies.flatMap { ServerInfo($0.text).keyCounts.keys }).sorted()
     }
 

@@ -81,7 +81,9 @@ package struct ComparisonService: Sendable {
 
         let path = request.output ?? "\(configuration.stateDirectory)/\(configuration.taskName).check.jsonl"
         let servers = ServerPair(source: settings.source, target: settings.visitor("check"))
-        do throws(ServerError) { try await ServerKinds(servers).demand() } catch { throw Failure(error, settings.task) }
+        do throws(ServerError) { try await ServerKinds(servers).requireSuitableTarget() } catch {
+            throw Failure(error, settings.task)
+        }
         let file: DifferenceFile?
         var creationFailure: SystemError?
         do throws(SystemError) { file = try DifferenceFile(path: path) } catch {
