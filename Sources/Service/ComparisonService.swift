@@ -80,7 +80,7 @@ package struct ComparisonService: Sendable {
         options.apply(settings)
 
         let path = request.output ?? "\(configuration.stateDirectory)/\(configuration.taskName).check.jsonl"
-        let servers = ServerPair(source: settings.source, target: settings.visitor("check"))
+        let servers = ServerPair(source: settings.source, target: settings.targetSettings(forCommand: "check"))
         do throws(ServerError) { try await ServerKinds(servers).requireSuitableTarget() } catch {
             throw Failure(error, settings.task)
         }

@@ -35,7 +35,7 @@ package struct ReplicationService: Sendable {
     package func run() async -> ExitStatus {
         let (began, isService) = (ContinuousClock.now, RestartPace.isService)
         let status = await runTask()
-        StateTakeover(configuration).end()
+        PrivilegeDrop(configuration).end()
         await RestartPace.wait(before: status, since: began, isService: isService)
         return status
     }

@@ -21,7 +21,7 @@ struct CutoverReadiness {
         needs.pauses = request.pauses
         needs.compares = request.check != .none || (request.verifies && task.settings.verifier != nil)
         needs.flows = task.flows
-        let pair = ServerPair(source: task.settings.source, target: task.settings.visitor("cutover"))
+        let pair = ServerPair(source: task.settings.source, target: task.settings.targetSettings(forCommand: "cutover"))
         return await CutoverPreflight(pair, needs: needs).run()
     }
 

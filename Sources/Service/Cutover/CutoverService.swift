@@ -112,7 +112,7 @@ package struct CutoverService: Sendable {
     ///
     /// - Returns: the task in its state after that.
     private func verified(_ task: CutoverTask) async throws -> CutoverTask {
-        guard try await CutoverMending(task, request, say: say).run() else { return task }
+        guard try await CutoverVerification(task, request, say: say).run() else { return task }
         let task = try await CutoverTask(request, in: directory)
         let report = try await look(at: task)
         if report.exitStatus == .done { return task }
@@ -128,8 +128,8 @@ package struct CutoverService: Sendable {
             return failure
         }
         var failure = CutoverFailure(error)
-        let fate = await CutoverAftermath(task, request).fate()
-        if fate.isNews { failure.add(fate.line(freed: nil, unit: task.unit)) }
+        let outcome = await CutoverAftermath(task, request).taskOutcome()
+        if outcome.isInterruption { failure.add(outcome.line(freed: nil, unit: task.unit)) }
         return failure
     }
 
@@ -197,13 +197,13 @@ package struct CutoverService: Sendable {
         let aftermath = CutoverAftermath(task, request)
         // Writers no longer wait, so there is time to look for the cause.
         if failure.advice != nil { failure.explain(by: turn.isInterrupted ? [] : await aftermath.faults()) }
-        let fate = await aftermath.fate()
+        let outcome = await aftermath.taskOutcome()
         if let obstacle {
             failure.add(obstacle)
-            if case .goesOn(let summary?) = fate { failure.add("the task goes on: \(summary)") }
+            if case .goesOn(let summary?) = outcome { failure.add("the task goes on: \(summary)") }
         }
-        if obstacle == nil || fate.isNews {
-            failure.add(fate.line(freed: wasPaused && obstacle == nil ? task.source : nil, unit: task.unit))
+        if obstacle == nil || outcome.isInterruption {
+            failure.add(outcome.line(freed: wasPaused && obstacle == nil ? task.source : nil, unit: task.unit))
         }
         return failure
     }

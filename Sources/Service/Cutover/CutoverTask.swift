@@ -63,7 +63,8 @@ struct CutoverTask: Sendable {
     ///
     /// - Throws: `TargetError`
     func note() async throws(TargetError) -> CutOverNote? {
-        let control = TargetControl(connector: TargetConnector(settings: settings.visitor("cutover")), role: "note")
+        let control = TargetControl(
+            connector: TargetConnector(settings: settings.targetSettings(forCommand: "cutover")), role: "note")
         let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix).name
         let fields: [String: String]
         do throws(TargetError) { fields = try await control.hash(key) } catch {

@@ -63,14 +63,14 @@ package struct TaskRefresh: Sendable {
                 outcome.changing = progress.changing
                 outcome.leftOut = max(0, progress.leftOut - receipt.leftOutBefore)
                 outcome.failed = max(0, progress.failed - receipt.failedBefore - outcome.noRoom)
-                if standstill.lasts(waiting: progress.waiting, at: .now) {
+                if standstill.needsReason(waiting: progress.waiting, at: .now) {
                     standstill.explain(by: try await questions.ask { try $0.status().status.ready }, at: .now)
                 }
                 let unstable = progress.phase == .stable ? nil : "the task is not stable (\(progress.phase.rawValue))"
                 outcome.obstacle = progress.obstacle ?? standstill.reason ?? unstable
                 onProgress(outcome)
                 outcome.isObstructed = progress.waiting > 0 && progress.obstacle != nil
-                if !outcome.isObstructed, let news = standstill.takeNews() { onWait(news) }
+                if !outcome.isObstructed, let newReason = standstill.takeNewReason() { onWait(newReason) }
                 if progress.waiting == 0 || outcome.isObstructed { return outcome }
                 try await Task.sleep(for: Self.pause)
             }

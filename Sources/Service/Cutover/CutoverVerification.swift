@@ -4,7 +4,7 @@ import Replication
 
 /// Compares both sides before anybody is paused, has the differences mended, and waits until the task knows the streams
 /// that consumers have read without a record.
-struct CutoverMending {
+struct CutoverVerification {
     private static let pause = Duration.milliseconds(200)
 
     private let task: CutoverTask
