@@ -160,7 +160,7 @@ package actor Replicator {
     /// Ends the import mode after an error that another session cannot recover from. Otherwise the target would never
     /// expire keys again.
     private func endImportMode() async {
-        let control = settings.partingControl(role: "settling")
+        let control = settings.controlForLeave(role: "settling")
         await settings.endImportMode(.ours, on: control, logger: logger)
         await control.close()
     }

@@ -27,7 +27,7 @@ struct FlowRollback: Sendable {
         let what =
             switch verdict {
             case .complete, .older: "came back without writes that the cluster had confirmed"
-            case .unremoved:
+            case .lacksUnrepeatable:
                 "came back without a flush, a full sync, or the end of a session that the cluster had confirmed: it has what was there before"
             case .doubtful: "has slots that came to its master shortly before it took its place"
             case .emptied: "was emptied"
