@@ -84,7 +84,7 @@ import Testing
     @Test func `is read from the fields of the checkpoint`() throws {
         let fields: [String?] = ["stable id 1 7", "5:1:9:abcdef:ff", "6 0,1", "3"]
         let checkpoint = try #require(ClusterTargetOpening.Checkpoint(fields, runID: "run"))
-        #expect(checkpoint.finding == FlowTargetFinding(runID: "run", checkpoint: "stable id 1 7", beside: 3))
+        #expect(checkpoint.finding == FlowTargetFinding(runID: "run", checkpoint: "stable id 1 7", outOfStreamCount: 3))
         #expect(checkpoint.watch.expectedSlots == [KeySlot(5)])
         #expect(checkpoint.lastCrossing == CrossingNote(lsn: 6, databases: [0, 1]))
         #expect(checkpoint.hasPredecessor)

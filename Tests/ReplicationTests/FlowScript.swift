@@ -20,9 +20,10 @@ final class FlowScript {
 
     /// - Parameters:
     ///   - position: where a continued flow begins; `nil` for a full sync.
-    ///   - beside: the count of writes beside the stream before that.
+    ///   - outOfStreamCount: the count of writes beside the stream before that.
     init(
-        at position: UInt64? = 1, beside: UInt64 = 0, store: CheckpointSettings.Store = .target, repeating: Bool = false
+        at position: UInt64? = 1, outOfStreamCount: UInt64 = 0, store: CheckpointSettings.Store = .target,
+        repeating: Bool = false
     ) {
         let scene = EncoderScene(context: {
             $0.checkpoint.store = store
@@ -30,7 +31,8 @@ final class FlowScript {
         })
         var log = CommitLog(FlowID(0), context: scene.context)
         if let position {
-            log.setResumePoint(StreamMark(next: LSN(position), beside: beside), repeating: repeating)
+            log.setResumePoint(
+                StreamMark(next: LSN(position), outOfStreamCount: outOfStreamCount), repeating: repeating)
             nextLSN = position
         }
         machine = FlowStateMachine(flow: FlowID(0), log: log, targetRunID: FlowScript.runID)
@@ -55,8 +57,10 @@ final class FlowScript {
     // MARK: What happens
 
     var confirmed: String? { machine.log.confirmed }
-    func linkUp(_ checkpoint: String?, beside: UInt64 = 0, run: String = FlowScript.runID, atFirst: Bool = true) {
-        let finding = FlowTargetFinding(runID: run, checkpoint: checkpoint, beside: beside)
+    func linkUp(
+        _ checkpoint: String?, outOfStreamCount: UInt64 = 0, run: String = FlowScript.runID, atFirst: Bool = true
+    ) {
+        let finding = FlowTargetFinding(runID: run, checkpoint: checkpoint, outOfStreamCount: outOfStreamCount)
         machine.linkUp(finding, isAtFirstAttempt: atFirst)
     }
     func bytes() { machine.bytesAvailable() }

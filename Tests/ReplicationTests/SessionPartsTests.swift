@@ -31,7 +31,7 @@ private actor Gate {
             endpoint: Endpoint(host: "127.0.0.1", port: redis.port), clientName: "df2redis:test")
         let control = TargetControl(connector: TargetConnector(settings: settings))
         let survey = try #require(
-            try await DatabaseSurvey(of: [], task: "test", besides: ReservedKeys(checkpoint: "k"), on: control))
+            try await DatabaseSurvey(of: [], task: "test", excluding: ReservedKeys(checkpoint: "k"), on: control))
         await control.close()
         let target = KnownTarget()
         target.learn(survey)

@@ -446,7 +446,7 @@ package actor FlowApplier {
     }
 
     /// Advances the flow's mark, because another part has written to the target outside the stream.
-    func noteBeside() {
+    func noteOutOfStreamWrite() {
         progress.hasSentPosition = false
         machine.bytesAvailable()
         pump()

@@ -11,7 +11,7 @@ struct RivalTasks {
     ///
     /// - Throws: `TargetError`; `taskTaken` if another process follows the source, `cutOver` if a task that followed it was cut
     ///   over. The claim is withdrawn then.
-    func requireNone(beside claim: SourceClaim) async throws(TargetError) {
+    func requireNone(rivaling claim: SourceClaim) async throws(TargetError) {
         let before = registry.claim(claim)
         let others = try await control.exchangeEntries(registry)
         guard let rival = try await rival(of: claim, among: others) else { return }

@@ -191,7 +191,7 @@ actor TaskLease {
     }
 
     private func note(_ claim: SourceClaim) async throws(TargetError) {
-        try await RivalTasks(registry: registry, control: control).requireNone(beside: claim)
+        try await RivalTasks(registry: registry, control: control).requireNone(rivaling: claim)
     }
 
     // MARK: The record

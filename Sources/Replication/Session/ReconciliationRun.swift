@@ -80,7 +80,7 @@ final class ReconciliationRun {
             for applier in scope.flows.appliers { await applier.endReconciling(remembers: hasOtherTasks) }
             try await noteDone(on: control)
             // If the target comes back in a state from before the removal, pending note included, a flow's mark shows it.
-            await scope.flows.appliers.first?.noteBeside()
+            await scope.flows.appliers.first?.noteOutOfStreamWrite()
             logger.notice("reconciled: \(counted(Int(removed), "key")) removed that the source does not have")
         } catch {
             await control.close()

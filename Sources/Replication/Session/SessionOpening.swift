@@ -213,7 +213,9 @@ final class SessionOpening {
         var starts = try await starts(
             source, resume: resume, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
         if resume != nil {
-            for index in starts.indices { starts[index].beside = beside(FlowID(index), in: checkpoint) }
+            for index in starts.indices {
+                starts[index].outOfStreamCount = outOfStreamCount(FlowID(index), in: checkpoint)
+            }
             scope.task.refreshes?.resume(
                 at: starts.compactMap(\.mark), isOfFile: settings.checkpoint.store != .target)
         }
@@ -232,9 +234,9 @@ final class SessionOpening {
 
     /// The number of batches beside the stream that the target has, from the checkpoint. 0 if a file keeps the position,
     /// because then a target that has lost writes gets a full sync.
-    private func beside(_ flow: FlowID, in checkpoint: CheckpointStore.Opening) -> UInt64 {
+    private func outOfStreamCount(_ flow: FlowID, in checkpoint: CheckpointStore.Opening) -> UInt64 {
         guard settings.checkpoint.store == .target else { return 0 }
-        return scope.task.checkpointKey.beside(flow, in: checkpoint.fields)
+        return scope.task.checkpointKey.outOfStreamCount(flow, in: checkpoint.fields)
     }
 
     /// Whether records may be applied again. In a cluster, the progress after the position is known only slot by slot, so
@@ -377,7 +379,7 @@ final class SessionOpening {
         if ttls.takesOverElements { return }
         let control = scope.control
         let reserved = ReservedKeys(checkpoint: scope.task.checkpointKey.name, isInCluster: control.isInCluster)
-        let survey = try await DatabaseSurvey(of: databases, task: settings.task, besides: reserved, on: control)
+        let survey = try await DatabaseSurvey(of: databases, task: settings.task, excluding: reserved, on: control)
         scope.target.learn(survey)
         try await ttls.forgetOldElements(in: survey?.withElementLists ?? databases)
     }

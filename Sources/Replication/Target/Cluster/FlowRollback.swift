@@ -63,7 +63,7 @@ extension ClusterConnector {
         do throws(TargetError) {
             // Values written beside the stream at this position or later count as lost.
             _ = try await ask(
-                "HSET", key.name, key.field(flow), rollback.position.text, key.besideField(flow), "0",
+                "HSET", key.name, key.field(flow), rollback.position.text, key.outOfStreamField(flow), "0",
                 ClusterFields.nodes(flow), rollback.watch.text)
         } catch {
             message += "; that could not be stored: \(error)"
