@@ -29,13 +29,13 @@ final class FlowScript {
             $0.checkpoint.store = store
             $0.targetRunID = FlowScript.runID
         })
-        var log = CommitLog(FlowID(0), context: scene.context)
+        var commits = CommitTracker(FlowID(0), context: scene.context)
         if let position {
-            log.setResumePoint(
+            commits.setResumePoint(
                 StreamMark(next: LSN(position), outOfStreamCount: outOfStreamCount), repeating: repeating)
             nextLSN = position
         }
-        machine = FlowStateMachine(flow: FlowID(0), log: log, targetRunID: FlowScript.runID)
+        machine = FlowStateMachine(flow: FlowID(0), commits: commits, targetRunID: FlowScript.runID)
     }
 
     /// A flow that is connected, with nothing to do.
@@ -56,7 +56,7 @@ final class FlowScript {
 
     // MARK: What happens
 
-    var confirmed: String? { machine.log.confirmed }
+    var confirmed: String? { machine.commits.confirmed }
     func linkUp(
         _ checkpoint: String?, outOfStreamCount: UInt64 = 0, run: String = FlowScript.runID, atFirst: Bool = true
     ) {

@@ -12,7 +12,7 @@ import Wire
 /// |---|---|
 /// | what is done next | `FlowStateMachine` |
 /// | bytes to commands | `FlowFeed`, `FlowEncoder` |
-/// | how far the target has confirmed, a batch in doubt | `CommitLog` |
+/// | how far the target has confirmed, a batch in doubt | `CommitTracker` |
 /// | a batch in parts | `BatchDelivery` |
 /// | a command that is written while it is built | `LongCommandRules` |
 /// | the target's connection | `FlowTarget`, `LinkSupervisor` |
@@ -66,9 +66,9 @@ package actor FlowApplier {
         delivery = BatchDelivery(context: context, classifier: classifier)
         longCommandRules = LongCommandRules(flow, limits: context.targetLimits)
         prober = ConflictProber(flow, context: context)
-        var log = CommitLog(flow, context: context)
-        if let mark = start.mark { log.setResumePoint(mark, repeating: start.mayRepeat) }
-        machine = FlowStateMachine(flow: flow, log: log, targetRunID: context.targetRunID)
+        var commits = CommitTracker(flow, context: context)
+        if let mark = start.mark { commits.setResumePoint(mark, repeating: start.mayRepeat) }
+        machine = FlowStateMachine(flow: flow, commits: commits, targetRunID: context.targetRunID)
         progress = AppliedProgress(flow, start, context: context, onEvent: onEvent)
         silence = SilenceWatch(limit: context.silenceLimit)
     }
@@ -79,7 +79,7 @@ package actor FlowApplier {
     package func start() async throws {
         target.onEvent = { [weak self] event in self?.assumeIsolated { $0.handle(event) } }
         let finding = try await target.open(isolation: self)
-        if case .changed(let reason) = machine.log.resolveStart(finding) {
+        if case .changed(let reason) = machine.commits.resolveStart(finding) {
             throw ReplicationError(.targetChanged, flow: flow, reason)
         }
         machine.linkUp(finding, isAtFirstAttempt: true)

@@ -22,7 +22,7 @@ import Redis
 struct FlowStateMachine: ~Copyable {
     let flow: FlowID
     private(set) var state = State.active(.readable, .connecting(.first))
-    private(set) var log: CommitLog
+    private(set) var commits: CommitTracker
     private var schedule = SendSchedule()
     private var quiescence = Quiescence.none
     private var pace = Pace.normal
@@ -35,9 +35,9 @@ struct FlowStateMachine: ~Copyable {
     /// Actions that come before anything else.
     private var pending: Deque<Action> = []
 
-    init(flow: FlowID, log: CommitLog, targetRunID: String) {
+    init(flow: FlowID, commits: CommitTracker, targetRunID: String) {
         self.flow = flow
-        self.log = log
+        self.commits = commits
         servingRunID = targetRunID
     }
 }
@@ -178,7 +178,7 @@ extension FlowStateMachine {
     /// - Returns: `false` if the flow does not wait for it.
     mutating func globalDone(next: LSN) -> Bool {
         guard case .active(.atGlobal, let link) = state else { return false }
-        log.confirmGlobal(next: next)
+        commits.confirmGlobal(next: next)
         state = .active(.readable, link)
         return true
     }
@@ -240,14 +240,14 @@ extension FlowStateMachine {
         targetAvailable()
     }
 
-    mutating func confirm(_ batch: CommandBatch) { log.confirm(batch) }
+    mutating func confirm(_ batch: CommandBatch) { commits.confirm(batch) }
 
-    mutating func seal(_ batch: CommandBatch) { log.seal(batch) }
+    mutating func seal(_ batch: CommandBatch) { commits.seal(batch) }
 
     /// - Returns: whether some of the next batch, which ends at `next`, may have been applied before.
-    mutating func noteBatch(endingAt next: UInt64?) -> Bool { log.noteBatch(endingAt: next) }
+    mutating func noteBatch(endingAt next: UInt64?) -> Bool { commits.noteBatch(endingAt: next) }
 
-    mutating func setCatchUpEnd(_ end: LSN) { log.setCatchUpEnd(end) }
+    mutating func setCatchUpEnd(_ end: LSN) { commits.setCatchUpEnd(end) }
 
     /// Reports that the target refuses the batch on its way for the time being.
     mutating func turnedAway(_ batch: CommandBatch, _ reason: String) {
@@ -296,8 +296,8 @@ extension FlowStateMachine {
         guard case .active(let stream, .connecting(let cause)) = state else { return }
         let isServing = isAtFirstAttempt && finding.runID == servingRunID
         servingRunID = finding.runID
-        if case .first = cause { return began(stream, log.resolveStart(finding)) }
-        switch log.resolveInDoubt(cause.batch, finding, others: backlog) {
+        if case .first = cause { return began(stream, commits.resolveStart(finding)) }
+        switch commits.resolveInDoubt(cause.batch, finding, others: backlog) {
         case .changed(let reason): fail(ReplicationError(.targetChanged, flow: flow, reason))
         case .upToDate:
             state = .active(stream, .idle)
@@ -324,7 +324,7 @@ extension FlowStateMachine {
         pending.append(.resend(batch, evidence, words: loss.lastWords))
     }
 
-    private mutating func began(_ stream: Stream, _ resolution: CommitLog.Resolution) {
+    private mutating func began(_ stream: Stream, _ resolution: CommitTracker.Resolution) {
         if case .changed(let reason) = resolution {
             return fail(ReplicationError(.targetChanged, flow: flow, reason))
         }

@@ -7,7 +7,7 @@ import Wire
 /// If the checkpoint is in the target, it is written together with the batch and shows whether the batch was applied. If a
 /// file keeps the checkpoint, the batch is sent again, so each batch is applied at least once. A file cannot show what the
 /// target may have lost in a restart.
-struct CommitLog {
+struct CommitTracker {
     private let key: CheckpointKey
     private let flow: FlowID
     private let session: SessionStateMachine.Session
