@@ -10,7 +10,7 @@ import Wire
 /// A flow's state machine, driven by hand: the test reports events and reads the next action.
 final class FlowScript {
     private var machine: FlowStateMachine
-    var fill = FlowStateMachine.Fill()
+    var batchState = FlowStateMachine.BatchState()
     var now = ContinuousClock.now
     private var nextLSN: UInt64 = 1
     /// The next action, if the test has read it but not taken it.
@@ -73,7 +73,7 @@ final class FlowScript {
         machine.confirm(batch)
         machine.completed()
     }
-    func turnAway(_ batch: CommandBatch) { machine.turnedAway(batch, "OOM") }
+    func refuseTemporarily(_ batch: CommandBatch) { machine.temporarilyRefused(batch, "OOM") }
     func send(_ batch: CommandBatch) { machine.sent(batch, at: now) }
     func join(_ batch: CommandBatch) { machine.joined(batch, at: now) }
     func holdBack() { machine.heldBack() }
@@ -90,7 +90,7 @@ final class FlowScript {
     func fail() { machine.fail(ReplicationError(.policy, "stop")) }
     func close() { machine.close() }
 
-    func hasMore(isEmpty: Bool = true) -> Bool { machine.hasMore(fill, isEmpty: isEmpty) }
+    func hasMore(isEmpty: Bool = true) -> Bool { machine.hasMore(batchState, isEmpty: isEmpty) }
 
     /// A sealed batch of one record.
     func batch() -> CommandBatch {
@@ -129,12 +129,12 @@ final class FlowScript {
         bytes()
         expect("decode")
         decoded(.nothingMore)
-        fill.hasContent = true
+        batchState.hasContent = true
         now += .seconds(1)
         expect("send")
         let batch = batch()
         send(batch)
-        fill.hasContent = false
+        batchState.hasContent = false
         expect("wait")
         return batch
     }
@@ -143,7 +143,7 @@ final class FlowScript {
 
     /// Returns whether `action` is the next action, and takes it if so.
     func isNext(_ action: String) -> Bool {
-        if upcoming == nil { upcoming = machine.next(fill, at: now).text }
+        if upcoming == nil { upcoming = machine.next(batchState, at: now).text }
         guard upcoming == action else { return false }
         upcoming = nil
         return true
@@ -151,7 +151,7 @@ final class FlowScript {
 
     func expect(_ actions: String..., at location: SourceLocation = #_sourceLocation) {
         for action in actions {
-            let next = upcoming ?? machine.next(fill, at: now).text
+            let next = upcoming ?? machine.next(batchState, at: now).text
             upcoming = nil
             #expect(next == action, sourceLocation: location)
         }

@@ -18,12 +18,12 @@ extension CommandBatch {
         script.complete(first)
         script.expect("wait")
         let batch = script.refreshBatch()
-        script.fill.hasContent = true
+        script.batchState.hasContent = true
         script.now += .seconds(1)
         script.resume()
         script.expect("send")
         script.send(batch)
-        script.fill.hasContent = false
+        script.batchState.hasContent = false
         script.expect("wait")
         #expect(script.confirmed == batch.checkpoint)
         #expect(batch.progress.outOfStreamCount == 1)
@@ -43,12 +43,12 @@ extension CommandBatch {
         script.expect("wait")
         for number in 1...2 {
             let batch = script.refreshBatch()
-            script.fill.hasContent = true
+            script.batchState.hasContent = true
             script.now += .seconds(1)
             script.resume()
             script.expect("send")
             script.send(batch)
-            script.fill.hasContent = false
+            script.batchState.hasContent = false
             script.expect("wait")
             if number == 1 || !isInDoubt {
                 script.complete(batch)

@@ -45,80 +45,82 @@ struct FlowStateMachine: ~Copyable {
 // MARK: - The next action
 
 extension FlowStateMachine {
-    mutating func next(_ fill: Fill, at now: ContinuousClock.Instant) -> Action {
+    mutating func next(_ built: BatchState, at now: ContinuousClock.Instant) -> Action {
         if let action = pending.popFirst() { return action }
         guard case .active(let stream, let link) = state else { return .wait }
         switch link {
         case .connecting: return .wait
-        case .sending(let flight): return nextWhileSending(flight, stream, fill)
-        case .growing(let batch, let hasNews): return nextWhileGrowing(batch, hasNews, stream, fill)
-        case .idle: return nextWhileIdle(stream, fill, at: now)
+        case .sending(let flight): return nextWhileSending(flight, stream, built)
+        case .growing(let batch, let hasUnsent): return nextWhileGrowing(batch, hasUnsent, stream, built)
+        case .idle: return nextWhileIdle(stream, built, at: now)
         }
     }
 
-    private func mayDecode(_ stream: Stream, _ fill: Fill) -> Bool {
-        if case .readable = stream { !fill.isFull } else { false }
+    private func mayDecode(_ stream: Stream, _ built: BatchState) -> Bool {
+        if case .readable = stream { !built.isFull } else { false }
     }
 
-    private mutating func nextWhileSending(_ flight: BatchesInFlight, _ stream: Stream, _ fill: Fill) -> Action {
-        if mayDecode(stream, fill) { return .decode }
-        guard case .readable = stream, case .none = quiescence, fill.isFull, fill.mayFollow, backlog.isEmpty,
+    private mutating func nextWhileSending(_ flight: BatchesInFlight, _ stream: Stream, _ built: BatchState) -> Action {
+        if mayDecode(stream, built) { return .decode }
+        guard case .readable = stream, case .none = quiescence, built.isFull, built.mayFollow, backlog.isEmpty,
             flight.mayBeFollowed
         else { return .wait }
-        return send(fill)
+        return send(built)
     }
 
     private mutating func nextWhileGrowing(
-        _ batch: CommandBatch, _ hasNews: Bool, _ stream: Stream, _ fill: Fill
+        _ batch: CommandBatch, _ hasUnsent: Bool, _ stream: Stream, _ built: BatchState
     ) -> Action {
-        if mayDecode(stream, fill) { return .decode }
+        if mayDecode(stream, built) { return .decode }
         switch stream {
         // The last commands appended may be for a database that is not prepared.
         case .waitingForDatabases, .waitingForAnswers: return .wait
-        case .ending(let error) where fill.isInCommand:
+        case .ending(let error) where built.isInCommand:
             fail(error)
             return pending.popFirst() ?? .wait
         case .readable, .exhausted, .beforeGlobal, .atGlobal, .ending: break
         }
-        guard fill.isInCommand else { return .seal }
-        guard hasNews else { return .wait }
-        state = .active(stream, .growing(batch, hasNews: false))
+        guard built.isInCommand else { return .seal }
+        guard hasUnsent else { return .wait }
+        state = .active(stream, .growing(batch, hasUnsent: false))
         return .grow
     }
 
-    private mutating func nextWhileIdle(_ stream: Stream, _ fill: Fill, at now: ContinuousClock.Instant) -> Action {
+    private mutating func nextWhileIdle(
+        _ stream: Stream, _ built: BatchState, at now: ContinuousClock.Instant
+    ) -> Action {
         guard case .none = quiescence else { return beQuiet() }
         if let batch = backlog.popFirst() { return .sendAgain(batch) }
         switch stream {
         case .waitingForDatabases, .waitingForAnswers, .atGlobal: return .wait
         case .readable:
-            guard fill.isFull else { return .decode }
-            return send(fill)
+            guard built.isFull else { return .decode }
+            return send(built)
         case .exhausted:
-            if fill.isInCommand { return .wait }
-            if fill.hasContent { return sendSoon(fill, at: now) }
+            if built.isInCommand { return .wait }
+            if built.hasContent { return sendSoon(built, at: now) }
             return finishDrain()
         case .beforeGlobal(let command, let transactionID):
-            if fill.hasContent { return send(fill) }
+            if built.hasContent { return send(built) }
             state = .active(.atGlobal, .idle)
             return .report(.reachedGlobal(flow, command, transactionID: transactionID))
         case .ending(let error):
-            if fill.hasContent, !fill.isInCommand { return send(fill) }
+            if built.hasContent, !built.isInCommand { return send(built) }
             fail(error)
             return pending.popFirst() ?? .wait
         }
     }
 
-    private func send(_ fill: Fill) -> Action {
+    private func send(_ built: BatchState) -> Action {
         if schedule.isPacing { return .wait }
-        return fill.isInCommand ? .begin : .send
+        return built.isInCommand ? .begin : .send
     }
 
-    private mutating func sendSoon(_ fill: Fill, at now: ContinuousClock.Instant) -> Action {
-        if case .draining = pace { return send(fill) }
+    private mutating func sendSoon(_ built: BatchState, at now: ContinuousClock.Instant) -> Action {
+        if case .draining = pace { return send(built) }
         if schedule.isPacing { return .wait }
         switch schedule.turn(at: now) {
-        case .now: return send(fill)
+        case .now: return send(built)
         case .after(let wait): return .wake(after: wait)
         case .waiting: return .wait
         }
@@ -153,7 +155,7 @@ extension FlowStateMachine {
         case .readable, .exhausted, .waitingForDatabases, .waitingForAnswers: break
         case .beforeGlobal, .atGlobal, .ending: return
         }
-        if case .growing(let batch, _) = link { link = .growing(batch, hasNews: true) }
+        if case .growing(let batch, _) = link { link = .growing(batch, hasUnsent: true) }
         switch result {
         case .more: state = .active(.readable, link)
         case .nothingMore: state = .active(.exhausted, link)
@@ -211,7 +213,7 @@ extension FlowStateMachine {
     /// Reports that the encoder's batch is being sent while it grows.
     mutating func began(_ batch: CommandBatch) {
         guard case .active(let stream, .idle) = state else { return }
-        state = .active(stream, .growing(batch, hasNews: false))
+        state = .active(stream, .growing(batch, hasUnsent: false))
     }
 
     /// Reports that the batch being written is sealed.
@@ -223,7 +225,7 @@ extension FlowStateMachine {
     /// Reports that the target has room for more of the batch being written.
     mutating func hasRoom() {
         guard case .active(let stream, .growing(let batch, _)) = state else { return }
-        state = .active(stream, .growing(batch, hasNews: true))
+        state = .active(stream, .growing(batch, hasUnsent: true))
     }
 
     /// Reports that a batch has to wait until `resume`.
@@ -250,11 +252,11 @@ extension FlowStateMachine {
     mutating func setCatchUpEnd(_ end: LSN) { commits.setCatchUpEnd(end) }
 
     /// Reports that the target refuses the batch on its way for the time being.
-    mutating func turnedAway(_ batch: CommandBatch, _ reason: String) {
+    mutating func temporarilyRefused(_ batch: CommandBatch, _ reason: String) {
         guard case .active(let stream, .sending) = state else { return }
         targetUnavailable(TargetError(.notReady, "the target refuses writes: \(reason)"))
         refusals += 1
-        connect(stream, .turnedAway(batch), attempts: refusals)
+        connect(stream, .temporarilyRefused(batch), attempts: refusals)
     }
 
     // MARK: The link
@@ -318,9 +320,9 @@ extension FlowStateMachine {
         guard let batch = cause.batch else { return }
         state = .active(stream, .sending(BatchesInFlight(batch)))
         guard case .inDoubt(_, let loss) = cause else {
-            return pending.append(.resend(batch, .elsewhere, words: nil))
+            return pending.append(.resend(batch, .unrelated, words: nil))
         }
-        let evidence: BatchTrial.Evidence = !isServing ? .elsewhere : loss.blamesRequest ? .complaint : .silence
+        let evidence: BatchBisection.Evidence = !isServing ? .unrelated : loss.blamesRequest ? .complaint : .silence
         pending.append(.resend(batch, evidence, words: loss.lastWords))
     }
 
@@ -455,12 +457,12 @@ extension FlowStateMachine {
     }
 
     /// Whether something received can still be applied, now or when the target is back.
-    func hasMore(_ fill: Fill, isEmpty: Bool) -> Bool {
+    func hasMore(_ built: BatchState, isEmpty: Bool) -> Bool {
         switch state {
         // The other flows may never reach the command at which this one waits.
         case .active(.atGlobal, let link):
             if case .connecting = link { true } else { false }
-        case .active(_, .idle): fill.hasContent || !isEmpty || !backlog.isEmpty
+        case .active(_, .idle): built.hasContent || !isEmpty || !backlog.isEmpty
         case .active: true
         case .failed, .closed: false
         }
