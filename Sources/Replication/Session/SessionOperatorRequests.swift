@@ -11,11 +11,11 @@ final class SessionOperatorRequests {
     private let task: TaskContext
     private let flows: SessionFlows
     private let target: KnownTarget
-    private let sideTasks: SideTasks
+    private let backgroundTasks: BackgroundTasks
     private var logger: Logger { task.logger }
 
-    init(_ task: TaskContext, flows: SessionFlows, target: KnownTarget, sideTasks: SideTasks) {
-        (self.task, self.flows, self.target, self.sideTasks) = (task, flows, target, sideTasks)
+    init(_ task: TaskContext, flows: SessionFlows, target: KnownTarget, backgroundTasks: BackgroundTasks) {
+        (self.task, self.flows, self.target, self.backgroundTasks) = (task, flows, target, backgroundTasks)
     }
 
     /// Starts the work. Called when every flow is in its journal.
@@ -25,11 +25,11 @@ final class SessionOperatorRequests {
     ///   - wake: wakes the part that reads keys at the source.
     func start(own: @escaping @SessionActor @Sendable () -> Set<UInt32>, wake: @escaping @Sendable () -> Void) {
         guard let queue = task.refreshes, let verification = task.operatorRequests.verificationAtWork else { return }
-        sideTasks.start(.operatorRequests) { [self] in
+        backgroundTasks.start(.operatorRequests) { [self] in
             while !Task.isCancelled {
                 task.operatorRequests.learn(await flows.placement(), wake: wake)
                 // Keys that are still to be removed would be found to differ.
-                if let verifier = task.settings.verifier, !sideTasks.isRunning(.reconciliation) {
+                if let verifier = task.settings.verifier, !backgroundTasks.isRunning(.reconciliation) {
                     let removable = target.hasOtherTasks ? [] : own()
                     await pass(
                         VerificationPass(task, verifier, queue, flows, removable: removable, origin: .operatorRequest),

@@ -15,7 +15,7 @@ struct SessionScope {
     let sync = SyncProgress()
     let health = SessionHealth()
     let leaveRequest = LeaveRequest()
-    let sideTasks = SideTasks()
+    let backgroundTasks = BackgroundTasks()
     let flows: SessionFlows
     let source: SessionSource
     let dataSets: DataSetComparison
@@ -30,11 +30,12 @@ struct SessionScope {
         self.history = history
         control = task.control()
         flows = SessionFlows(logger: task.logger)
-        source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks, counters: task.counters)
-        refreshes = SessionRefresh(task, flows: flows, sideTasks: sideTasks)
-        verifier = SessionVerifier(task, flows: flows, target: target, sideTasks: sideTasks)
-        operatorRequests = SessionOperatorRequests(task, flows: flows, target: target, sideTasks: sideTasks)
-        streams = SessionStreams(task, flows: flows, sideTasks: sideTasks)
+        source = SessionSource(
+            settings: task.settings, events: events, backgroundTasks: backgroundTasks, counters: task.counters)
+        refreshes = SessionRefresh(task, flows: flows, backgroundTasks: backgroundTasks)
+        verifier = SessionVerifier(task, flows: flows, target: target, backgroundTasks: backgroundTasks)
+        operatorRequests = SessionOperatorRequests(task, flows: flows, target: target, backgroundTasks: backgroundTasks)
+        streams = SessionStreams(task, flows: flows, backgroundTasks: backgroundTasks)
         dataSets = DataSetComparison(checkpointStore: task.checkpointStore, control: control)
         retry = TargetRetry(
             policy: task.settings.retry, logger: task.logger, health: health, leaveRequest: leaveRequest, flows: flows)

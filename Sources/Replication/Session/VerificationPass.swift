@@ -26,7 +26,7 @@ struct VerificationPass {
     }
 
     func run(
-        keysPerSecond: Int, onFinding: @escaping @Sendable (VerifierRecord.Fate) -> Void,
+        keysPerSecond: Int, onFinding: @escaping @Sendable (VerifierRecord.Disposition) -> Void,
         onProgress: @escaping @Sendable (Verifier.Progress) -> Void
     ) async throws(Verifier.Failure) {
         let placement = await flows.placement()

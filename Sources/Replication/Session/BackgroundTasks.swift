@@ -1,7 +1,7 @@
 /// Owns every task that runs beside a session's loop. It starts a task, cancels it when the session leaves, and waits for
 /// its end before the session ends.
 @SessionActor
-final class SideTasks {
+final class BackgroundTasks {
     enum Job: Hashable {
         /// Pings the source.
         case ping
