@@ -24,7 +24,7 @@ struct CutoverAftermath {
 
     func taskOutcome() async -> TaskOutcome {
         do {
-            let status = try await task.questions.ask { try $0.status().status }
+            let status = try await task.client.request { try $0.status().status }
             guard status.pid == task.status.pid else { return .restarted(process: status.pid) }
             return status.phase == .leaving ? .leaves : .goesOn(summary: status.summary)
         } catch ControlClient.Failure.notRunning {

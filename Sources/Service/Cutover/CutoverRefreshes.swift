@@ -21,14 +21,14 @@ struct CutoverRefreshes {
     func finish(until deadline: ContinuousClock.Instant) async throws {
         let receipt: OperatorRequestAnswer<RefreshReceipt>
         do {
-            receipt = try await task.questions.ask { try $0.refreshWaiting(keysPerSecond: Self.keysPerSecond) }
+            receipt = try await task.client.request { try $0.refreshWaiting(keysPerSecond: Self.keysPerSecond) }
         } catch ControlClient.Failure.impossible {
             // The task never reads keys at the source, and counts what differs as an incident.
             return
         }
         if receipt.asked == 0 { return }
         while true {
-            let progress = try await task.questions.ask { try $0.refreshProgress(before: receipt.mark) }
+            let progress = try await task.client.request { try $0.refreshProgress(before: receipt.mark) }
             guard progress.pid == receipt.pid, progress.phase == .stable else {
                 throw CutoverFailure(
                     "the task does not follow its source any more (\(progress.phase.rawValue)); its log says why",

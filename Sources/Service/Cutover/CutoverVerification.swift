@@ -19,13 +19,13 @@ struct CutoverVerification {
     /// - Throws: `CutoverFailure`, `OperatorRequestFailure`, `ControlClient.Failure`, `CancellationError`.
     func run() async throws -> Bool {
         // Ask now: an old daemon that does not know this request would otherwise fail later, while writers wait.
-        var streams = try await task.questions.ask { try $0.streams() }
+        var streams = try await task.client.request { try $0.streams() }
         guard request.verifies else { return false }
         try await verify()
         if streams.walking { say("looking for the source's streams that have groups of consumers") }
         while streams.walking {
             try await Task.sleep(for: Self.pause)
-            streams = try await task.questions.ask { try $0.streams() }
+            streams = try await task.client.request { try $0.streams() }
         }
         return true
     }
@@ -34,7 +34,7 @@ struct CutoverVerification {
         let lines = Lock(ComparisonLines(at: .now))
         let outcome: VerificationAnswer
         do {
-            outcome = try await TaskVerification(task.questions).wait(
+            outcome = try await TaskVerification(task.client).wait(
                 onBegin: { [say] in
                     say(
                         "comparing both sides at \($0.keysPerSecond) keys a second, and mending what differs; nobody waits for it"

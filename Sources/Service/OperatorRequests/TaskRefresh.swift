@@ -31,14 +31,14 @@ package struct TaskRefresh: Sendable {
         }
     }
 
-    private let questions: AsyncControlClient
+    private let client: AsyncControlClient
     private let keysPerSecond: Int
 
     /// - Throws: `OperatorRequestFailure`
     package init(
         task: String, keysPerSecond: Int = usualKeysPerSecond, in directory: RuntimeDirectory = RuntimeDirectory()
     ) throws(OperatorRequestFailure) {
-        questions = try AsyncControlClient(task: task, in: directory)
+        client = try AsyncControlClient(task: task, in: directory)
         self.keysPerSecond = keysPerSecond
     }
 
@@ -57,14 +57,14 @@ package struct TaskRefresh: Sendable {
             guard waits, let receipt else { return outcome }
             var standstill = RefreshStandstill(at: .now)
             while true {
-                let progress = try await questions.ask { try $0.refreshProgress(before: receipt.mark) }
+                let progress = try await client.request { try $0.refreshProgress(before: receipt.mark) }
                 guard progress.pid == receipt.pid else { throw OperatorRequestFailure.restarted }
                 outcome.waiting = progress.waiting
                 outcome.changing = progress.changing
                 outcome.leftOut = max(0, progress.leftOut - receipt.leftOutBefore)
                 outcome.failed = max(0, progress.failed - receipt.failedBefore - outcome.noRoom)
                 if standstill.needsReason(waiting: progress.waiting, at: .now) {
-                    standstill.explain(by: try await questions.ask { try $0.status().status.ready }, at: .now)
+                    standstill.explain(by: try await client.request { try $0.status().status.ready }, at: .now)
                 }
                 let unstable = progress.phase == .stable ? nil : "the task is not stable (\(progress.phase.rawValue))"
                 outcome.obstacle = progress.obstacle ?? standstill.reason ?? unstable
@@ -89,7 +89,7 @@ package struct TaskRefresh: Sendable {
             guard !body.bytes.isEmpty else { return }
             let (bytes, rate) = (body.bytes, keysPerSecond)
             body = KeyListBody()
-            var receipt = try await questions.ask { try $0.refresh(bytes, keysPerSecond: rate) }
+            var receipt = try await client.request { try $0.refresh(bytes, keysPerSecond: rate) }
             let first = before ?? (receipt.failedBefore, receipt.leftOutBefore)
             before = first
             (receipt.content.failedBefore, receipt.content.leftOutBefore) = first

@@ -6,7 +6,7 @@ package struct TaskVerification: Sendable {
     package static let usualKeysPerSecond = 5000
     private static let pause = Duration.milliseconds(100)
 
-    private let questions: AsyncControlClient
+    private let client: AsyncControlClient
     private let keysPerSecond: Int
 
     /// - Throws: `OperatorRequestFailure`
@@ -16,8 +16,8 @@ package struct TaskVerification: Sendable {
         self.init(try AsyncControlClient(task: task, in: directory), keysPerSecond: keysPerSecond)
     }
 
-    init(_ questions: AsyncControlClient, keysPerSecond: Int = usualKeysPerSecond) {
-        self.questions = questions
+    init(_ client: AsyncControlClient, keysPerSecond: Int = usualKeysPerSecond) {
+        self.client = client
         self.keysPerSecond = keysPerSecond
     }
 
@@ -26,7 +26,7 @@ package struct TaskVerification: Sendable {
     /// - Throws: `OperatorRequestFailure`
     package func begin() async throws(OperatorRequestFailure) -> VerificationAnswer {
         do {
-            return try await questions.ask { [keysPerSecond] in try $0.verify(keysPerSecond: keysPerSecond) }
+            return try await client.request { [keysPerSecond] in try $0.verify(keysPerSecond: keysPerSecond) }
         } catch {
             throw OperatorRequestFailure(error)
         }
@@ -53,7 +53,7 @@ package struct TaskVerification: Sendable {
         onBegin: @Sendable (VerificationAnswer) -> Void, onWait: @Sendable (String) -> Void = { _ in },
         onProgress: @Sendable (VerificationAnswer) -> Void
     ) async throws -> VerificationAnswer {
-        let first = try await questions.ask { [keysPerSecond] in try $0.verify(keysPerSecond: keysPerSecond) }
+        let first = try await client.request { [keysPerSecond] in try $0.verify(keysPerSecond: keysPerSecond) }
         onBegin(first)
         do {
             var (now, told) = (first, Set<String>())
@@ -61,15 +61,15 @@ package struct TaskVerification: Sendable {
                 onProgress(now)
                 if let hindrance = now.hindrance, told.insert(hindrance).inserted { onWait(hindrance) }
                 try await Task.sleep(for: Self.pause)
-                now = try await questions.ask { try $0.verification() }
+                now = try await client.request { try $0.verification() }
                 guard now.pid == first.pid, now.number == first.number else { throw OperatorRequestFailure.restarted }
             }
             return now
         } catch {
             // Only the command that began the pass ends it.
             if Task.isCancelled, first.joined != true {
-                await Task { [questions] in
-                    _ = try? await questions.ask { try $0.stopVerification(first.number) }
+                await Task { [client] in
+                    _ = try? await client.request { try $0.stopVerification(first.number) }
                 }.value
             }
             throw Task.isCancelled ? CancellationError() : error
