@@ -57,8 +57,8 @@ struct Routes: Sendable {
         case "/api/stop":
             guard method == .post else { return refuse(.methodNotAllowed, "POST stops the task", allow: "POST") }
             // A cut-over turns draining off if nothing is on its way to the target.
-            let wish = TaskControl.Stop(drains: target["drain"] != "no", isCutover: target["cutover"] == "yes")
-            if let failure = control.stop(wish) { return refuse(.internalServerError, failure) }
+            let stopRequest = TaskControl.Stop(drains: target["drain"] != "no", isCutover: target["cutover"] == "yes")
+            if let failure = control.stop(stopRequest) { return refuse(.internalServerError, failure) }
             return answer(.accepted, Self.json, "{\"status\":\"leaving\"}\n")
         case "/api/positions" where method == .get: return answer(.ok, Self.json, PositionsDocument(report).json)
         default: break

@@ -92,7 +92,7 @@ package struct ComparisonService: Sendable {
             guard request.output == nil else {
                 throw Failure(
                     description: "the differing keys cannot be written: \(error); --output names another file",
-                    exitStatus: .fileNotMade)
+                    exitStatus: .fileNotCreated)
             }
             (file, creationFailure) = (nil, error)
             onMissingFile(error)

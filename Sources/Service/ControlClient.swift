@@ -51,8 +51,8 @@ package struct ControlClient: Sendable {
     }
 
     /// Asks the task to leave; it does so as on SIGTERM.
-    package func stop(_ wish: TaskControl.Stop = .init()) throws(Failure) {
-        let query = (wish.drains ? [] : ["drain=no"]) + (wish.isCutover ? ["cutover=yes"] : [])
+    package func stop(_ stopRequest: TaskControl.Stop = .init()) throws(Failure) {
+        let query = (stopRequest.drains ? [] : ["drain=no"]) + (stopRequest.isCutover ? ["cutover=yes"] : [])
         _ = try request(
             "POST", "/api/stop" + (query.isEmpty ? "" : "?" + query.joined(separator: "&")), expecting: 202)
     }

@@ -9,7 +9,7 @@ import Link
 package struct PrivilegeDrop {
     package struct Refusal: Error, CustomStringConvertible {
         package let description: String
-        package var exitStatus: ExitStatus { .fileNotMade }
+        package var exitStatus: ExitStatus { .fileNotCreated }
     }
 
     private static let variable = "CREDENTIALS_DIRECTORY"

@@ -33,9 +33,9 @@ struct ServerScene {
             settings: settings, report: report,
             logger: log.noting(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
         await server.start(
-            TaskControl(operatorRequests: operatorRequests) { [stops, drains] wish in
+            TaskControl(operatorRequests: operatorRequests) { [stops, drains] stopRequest in
                 stops.withLock { $0 += 1 }
-                drains.withLock { $0 = wish.drains }
+                drains.withLock { $0 = stopRequest.drains }
                 return nil
             })
     }

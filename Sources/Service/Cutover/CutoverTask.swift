@@ -82,7 +82,8 @@ struct CutoverTask: Sendable {
         timeout: Duration, drains: Bool, say: @escaping @Sendable (String) -> Void
     ) async throws -> TaskStop.Outcome {
         let stop = TaskStop(
-            client.socket, timeout: timeout, force: false, wish: TaskControl.Stop(drains: drains, isCutover: true))
+            client.socket, timeout: timeout, force: false,
+            stopRequest: TaskControl.Stop(drains: drains, isCutover: true))
         return try await client.onQueue { try stop.run(say) }
     }
 

@@ -59,7 +59,7 @@ package struct TaskVerification: Sendable {
             var (now, told) = (first, Set<String>())
             while !now.state.isOver, !now.isObstructed {
                 onProgress(now)
-                if let hindrance = now.hindrance, told.insert(hindrance).inserted { onWait(hindrance) }
+                if let waitReason = now.waitReason, told.insert(waitReason).inserted { onWait(waitReason) }
                 try await Task.sleep(for: Self.pause)
                 now = try await client.request { try $0.verification() }
                 guard now.pid == first.pid, now.number == first.number else { throw OperatorRequestFailure.restarted }
