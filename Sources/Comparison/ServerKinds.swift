@@ -11,7 +11,7 @@ package struct ServerKinds: Sendable {
     package init(_ servers: ServerPair) { self.servers = servers }
 
     /// - Throws: `ServerError` if the target is a Dragonfly or a sentinel. A server that does not say what it is passes.
-    package func demand() async throws(ServerError) {
+    package func requireSuitableTarget() async throws(ServerError) {
         guard let target = try? await ServerConnection.target(servers.target, role: "kinds") else { return }
         let info = try? await target.info("server")
         await target.close()

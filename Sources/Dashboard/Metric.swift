@@ -23,7 +23,7 @@ package struct Metric: Sendable {
 /// Units are seconds and bytes. Counters cover all sessions of a process.
 extension Metric {
     package static let all = [
-        info, phase, up, ready, startTime,
+        info, phase, healthy, ready, startTime,
         received, applied, keys, records, queued, queuedDisk, lagSeconds, lagRecords, lagBytes, targetSilence,
         appliedLSN, acknowledgedLSN, flows, batchSeconds,
         sessions, sessionFailures, targetLosses, targetLost, fullSyncs, incidents, sourceKeys, targetKeys,
@@ -35,7 +35,7 @@ extension Metric {
     static let info = Metric(
         "df2redis_task_info", .gauge, ["mode", "source", "target", "version"], "Always 1; what the task is.")
     static let phase = Metric("df2redis_phase", .gauge, ["phase"], "1 for the phase of the task, 0 for the others.")
-    static let up = Metric("df2redis_healthy", .gauge, "1 if /health answers 200.")
+    static let healthy = Metric("df2redis_healthy", .gauge, "1 if /health answers 200.")
     static let ready = Metric("df2redis_ready", .gauge, "1 if /ready answers 200.")
     static let startTime = Metric(
         "df2redis_start_time_seconds", .gauge, "When the process began, in seconds of Unix time.")

@@ -38,7 +38,7 @@ struct MetricsText {
             [("mode", task.mode), ("source", status.source), ("target", status.target), ("version", task.version)], 1)
         begin(.phase)
         for phase in Phase.allCases { sample(.phase, [("phase", phase.rawValue)], phase == status.phase ? 1 : 0) }
-        add(.up, report.health(at: now).isGood ? 1 : 0)
+        add(.healthy, report.health(at: now).isGood ? 1 : 0)
         add(.ready, report.readiness(at: now).isGood ? 1 : 0)
         add(.startTime, Double(task.startedAt) / 1000)
         add(.flows, status.flows.count)

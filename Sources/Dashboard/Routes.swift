@@ -57,14 +57,14 @@ struct Routes: Sendable {
         case "/api/stop":
             guard method == .post else { return refuse(.methodNotAllowed, "POST stops the task", allow: "POST") }
             // A cut-over turns draining off if nothing is on its way to the target.
-            let wish = TaskControl.Stop(drains: target["drain"] != "no", isCutover: target["cutover"] == "yes")
-            if let failure = control.stop(wish) { return refuse(.internalServerError, failure) }
+            let stopRequest = TaskControl.Stop(drains: target["drain"] != "no", isCutover: target["cutover"] == "yes")
+            if let failure = control.stop(stopRequest) { return refuse(.internalServerError, failure) }
             return answer(.accepted, Self.json, "{\"status\":\"leaving\"}\n")
         case "/api/positions" where method == .get: return answer(.ok, Self.json, PositionsDocument(report).json)
         default: break
         }
-        guard let demands = control.demands else { return nil }
-        switch DemandRoutes(demands: demands, report: report).answer(method, target, body: body) {
+        guard let requests = control.operatorRequests else { return nil }
+        switch OperatorRequestRoutes(requests: requests, report: report).answer(method, target, body: body) {
         case .document(let status, let document): return answer(status, Self.json, document.json)
         case .refused(let status, let reason, let code): return refuse(status, reason, code: code)
         case .notAllowed(let methods): return refuse(.methodNotAllowed, "this is \(methods) only", allow: methods)

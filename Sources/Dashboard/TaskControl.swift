@@ -20,10 +20,10 @@ package struct TaskControl: Sendable {
     /// - Returns: the reason why the task goes on; `nil` if it leaves.
     package var stop: @Sendable (Stop) -> String?
     /// The further requests; `nil` if there are none.
-    package var demands: TaskDemands?
+    package var operatorRequests: OperatorRequests?
 
-    package init(demands: TaskDemands? = nil, stop: @escaping @Sendable (Stop) -> String?) {
-        self.demands = demands
+    package init(operatorRequests: OperatorRequests? = nil, stop: @escaping @Sendable (Stop) -> String?) {
+        self.operatorRequests = operatorRequests
         self.stop = stop
     }
 }

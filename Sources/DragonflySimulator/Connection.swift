@@ -37,7 +37,7 @@ final class Connection {
     var flow: Flow?
     var listeningPort: Int64 = 0
     /// The address that ROLE and INFO show; 127.0.0.1 if the replica announced only a port.
-    var shownAddress = ""
+    var announcedAddress = ""
     var capaCount = 0
 
     /// The bytes that wait to be written to the socket.

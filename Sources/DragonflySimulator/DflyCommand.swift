@@ -123,7 +123,7 @@ struct DflyCommand {
             core.violations.append("STARTSTABLE before FULLSYNC_END of \(flow.connection.label)")
         }
         session.isStartingStable = true
-        for case let flow? in session.flows { flow.endsWhenSnapshotDoes = true }
+        for case let flow? in session.flows { flow.becomesStableAfterSnapshot = true }
         core.finishStartStable(session)
         return .nothing
     }

@@ -28,7 +28,7 @@ package struct LargeValue: Sendable {
     /// for a field.
     ///
     /// `value` is set only for a hash, `score` only for a zset.
-    package func element(at index: Int) -> (name: [UInt8], value: [UInt8], score: Double) {
+    package func element(at index: Int) -> (text: [UInt8], value: [UInt8], score: Double) {
         var generator = SplitMix64(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ UInt64(index))
         let text = RandomText.bytes(elementBytes, &generator)
         switch kind {
@@ -121,21 +121,21 @@ struct LargeValueWriter {
         case .string: break
         case .list:
             // Each element gets its own node.
-            if element.name.count > 8192 {
+            if element.text.count > 8192 {
                 payload.length(1)
-                payload.rawString(element.name)
+                payload.rawString(element.text)
             } else {
                 var pack = ListpackWriter()
-                pack.append(element.name)
+                pack.append(element.text)
                 payload.length(2)
                 payload.rawString(pack.finished())
             }
-        case .set: payload.string(element.name)
+        case .set: payload.string(element.text)
         case .hash:
-            payload.string(element.name)
+            payload.string(element.text)
             payload.string(element.value)
         case .zset:
-            payload.string(element.name)
+            payload.string(element.text)
             payload.littleEndian(element.score.bitPattern)
         }
     }

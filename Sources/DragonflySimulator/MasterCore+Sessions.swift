@@ -30,7 +30,7 @@ extension MasterCore {
     /// Queues the end of the full sync on each flow whose snapshot has ended; answers STARTSTABLE after all flows have
     /// written it.
     func finishStartStable(_ session: Session) {
-        for case let flow? in session.flows where flow.endsWhenSnapshotDoes {
+        for case let flow? in session.flows where flow.becomesStableAfterSnapshot {
             guard let snapshot = flow.snapshot, snapshot.hasEnded else { continue }
             var token = flow.token
             if flow.connection.faults.hasWrongToken {
@@ -40,7 +40,7 @@ extension MasterCore {
             for piece in snapshot.tail(offset: offset, token: token) { flow.connection.queue(piece) }
             flow.tailOffset = flow.connection.streamBytesQueued
             flow.snapshot = nil
-            flow.endsWhenSnapshotDoes = false
+            flow.becomesStableAfterSnapshot = false
             flow.phase = .stable
             flow.firstLSN = offset
             sendRecordedStable(flow)

@@ -154,7 +154,7 @@ final class MasterCore {
         guard !connection.observation.isClosed, !connection.observation.sentFIN else { return }
         var budget = Self.writeBudget
         while budget > 0 {
-            while connection.output.count < Self.lowWaterBytes, let flow = connection.flow, flow.pull() {}
+            while connection.output.count < Self.lowWaterBytes, let flow = connection.flow, flow.queueNextPiece() {}
             let before = connection.observation.bytesSent
             switch connection.flush(budget: budget, now: now) {
             case .drained:
@@ -169,7 +169,7 @@ final class MasterCore {
             budget -= connection.observation.bytesSent - before
         }
         // Queues the next piece, so that `canGoOn` sees that there is more to send.
-        if let flow = connection.flow, connection.output.isEmpty { _ = flow.pull() }
+        if let flow = connection.flow, connection.output.isEmpty { _ = flow.queueNextPiece() }
     }
 
     private func cut(_ connection: Connection, _ kind: Faults.Cut.Kind) {

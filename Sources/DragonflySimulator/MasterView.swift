@@ -33,7 +33,7 @@ struct MasterView {
             lines += ["# Replication", "role:\(role)", "connected_slaves:\(core.sessions.count)"]
             for (index, session) in core.sessions.enumerated() {
                 lines.append(
-                    "slave\(index):ip=\(session.shownAddress),port=\(session.listeningPort),"
+                    "slave\(index):ip=\(session.announcedAddress),port=\(session.listeningPort),"
                         + "state=\(session.state.rawValue),lag=\(lag(of: session))")
             }
             lines += ["master_replid:\(core.replicationID)", ""]
@@ -49,7 +49,7 @@ struct MasterView {
     func role() -> Reply {
         let replicas = core.sessions.map { session in
             Reply.array([
-                .text(session.shownAddress), .text(String(session.listeningPort)), .text(session.state.rawValue),
+                .text(session.announcedAddress), .text(String(session.listeningPort)), .text(session.state.rawValue),
             ])
         }
         return .array([.text("master"), .array(replicas)])

@@ -18,8 +18,8 @@ struct ReplconfCommand {
                     return ErrorText.integer
                 }
                 connection.listeningPort = port
-                if connection.shownAddress.isEmpty { connection.shownAddress = "127.0.0.1" }
-            case "IP-ADDRESS": connection.shownAddress = request.text(index + 1) ?? ""
+                if connection.announcedAddress.isEmpty { connection.announcedAddress = "127.0.0.1" }
+            case "IP-ADDRESS": connection.announcedAddress = request.text(index + 1) ?? ""
             case "CLIENT-ID": connection.session?.clientID = request.text(index + 1)
             case "CLIENT-VERSION":
                 guard let version = request.integer(index + 1) else { return ErrorText.integer }

@@ -10,7 +10,7 @@ final class Session {
     let main: Connection
     var flows: [Flow?]
     let listeningPort: Int64
-    let shownAddress: String
+    let announcedAddress: String
     var clientVersion: Int64?
     var clientID: String?
     /// STARTSTABLE is being executed; `+OK` waits until the kernel has the end of every flow's full sync.
@@ -20,7 +20,7 @@ final class Session {
         self.number = number
         self.main = main
         listeningPort = main.listeningPort
-        shownAddress = main.shownAddress
+        announcedAddress = main.announcedAddress
         flows = Array(repeating: nil, count: shardCount)
     }
 
@@ -47,7 +47,7 @@ final class Flow {
     var phase = Phase.idle
     var snapshot: (any SnapshotSource)?
     /// STARTSTABLE has come: the flow ends its full sync as soon as the snapshot has ended.
-    var endsWhenSnapshotDoes = false
+    var becomesStableAfterSnapshot = false
     /// The stream offset after FULLSYNC_END; `nil` until it is queued.
     var endOffset: Int?
     /// The stream offset after the EOF token; `nil` until it is queued.
@@ -65,7 +65,7 @@ final class Flow {
     }
 
     /// Queues the next piece of the snapshot; `false` if there is none for now.
-    func pull() -> Bool {
+    func queueNextPiece() -> Bool {
         guard phase == .fullSync, let snapshot, let piece = snapshot.next() else { return false }
         connection.queue(piece)
         if snapshot.hasEnded, endOffset == nil { endOffset = connection.streamBytesQueued }

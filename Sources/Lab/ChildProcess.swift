@@ -140,7 +140,7 @@ package final class ChildProcess {
             if ContinuousClock.now >= deadline {
                 throw LabError("\(name) still runs after \(timeout); it printed last:\n\(outputTail())")
             }
-            nap(.milliseconds(1))
+            blockThread(for: .milliseconds(1))
         }
     }
 

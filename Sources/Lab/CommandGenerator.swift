@@ -10,8 +10,8 @@ package struct CommandGenerator {
     private let flushes: Bool
     /// Generates MOVE, too. During a full sync, a replica cannot know whether a MOVE moved anything.
     package var movesKeys = false
-    /// Generates commands that the journal records incompletely, too (`UnrecordedCommand`).
-    package var writesUnrecorded = false
+    /// Generates commands that the journal records incompletely, too (`IncompletelyJournaledCommand`).
+    package var writesIncompletelyJournaled = false
     private var lastID = 1000
 
     /// - Parameters:
@@ -34,7 +34,7 @@ package struct CommandGenerator {
 
     /// Returns one command.
     package mutating func next() -> [[UInt8]] {
-        if writesUnrecorded, number(0...7) == 0 { return unrecorded() }
+        if writesIncompletelyJournaled, number(0...7) == 0 { return incompletelyJournaled() }
         return switch number(0...9) {
         case 0...2: string()
         case 3: list()
@@ -193,9 +193,9 @@ package struct CommandGenerator {
         }
     }
 
-    /// Returns an `UnrecordedCommand` for keys of these families, some of which have TTLs.
-    private mutating func unrecorded() -> [[UInt8]] {
-        let families = UnrecordedCommand.families
+    /// Returns an `IncompletelyJournaledCommand` for keys of these families, some of which have TTLs.
+    private mutating func incompletelyJournaled() -> [[UInt8]] {
+        let families = IncompletelyJournaledCommand.families
         let family = families[number(0...families.count - 1)]
         let keys = (0..<3).map { _ in self.key(family.source) }
         return bytes(family.command(keys, self.key(family.destination), number(0...9)))

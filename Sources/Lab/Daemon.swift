@@ -124,7 +124,7 @@ package final class Daemon {
                 throw LabError(
                     "df2redis logged no line with '\(text)'; its last lines:\n\(process.outputTail(lines: 30))")
             }
-            nap(.milliseconds(10))
+            blockThread(for: .milliseconds(10))
         }
     }
 

@@ -15,7 +15,7 @@ package struct IdleLatency {
         package var atSource: [Double] = []
         /// From the record on the flow to the target's execution. This includes df2redis, the target and two trips over
         /// loopback.
-        package var behindSource: [Double] = []
+        package var afterSource: [Double] = []
         /// From the SET's reply to the target's execution.
         package var total: [Double] = []
     }
@@ -43,7 +43,7 @@ package struct IdleLatency {
         try monitor.command("MONITOR")
         var waits = Waits()
         for number in 0..<count {
-            nap(.milliseconds(Int.random(in: pause)))
+            blockThread(for: .milliseconds(Int.random(in: pause)))
             let key = "idle:\(number):"
             watch.wait(for: key)
             try client.command("SET", key, "v")
@@ -52,7 +52,7 @@ package struct IdleLatency {
             let executed = ContinuousClock.now
             guard let left = watch.seen else { throw LabError("the record of \(key) came by in two pieces") }
             waits.atSource.append(replied.duration(to: left).seconds * 1000)
-            waits.behindSource.append(left.duration(to: executed).seconds * 1000)
+            waits.afterSource.append(left.duration(to: executed).seconds * 1000)
             waits.total.append(replied.duration(to: executed).seconds * 1000)
         }
         return waits

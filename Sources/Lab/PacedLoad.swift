@@ -33,7 +33,7 @@ package final class PacedLoad {
 
     package let pipelined: Int
     private let threads: [PacedThread]
-    private var lastLook = ContinuousClock.now
+    private var lastTakenAt = ContinuousClock.now
 
     package init(
         port: UInt16, connections: Int = 4, commandsPerSecond: Int, pipelined: Int = 10, size: Int = 100,
@@ -48,10 +48,10 @@ package final class PacedLoad {
     }
 
     /// Returns the waits since the last call, one for each pipeline.
-    package func take() -> Waits {
+    package func takeWaits() -> Waits {
         let now = ContinuousClock.now
-        defer { lastLook = now }
-        return Waits(threads.flatMap { $0.take() }, seconds: lastLook.duration(to: now).seconds)
+        defer { lastTakenAt = now }
+        return Waits(threads.flatMap { $0.takeWaits() }, seconds: lastTakenAt.duration(to: now).seconds)
     }
 
     /// Stops all connections.
@@ -85,7 +85,7 @@ private final class PacedThread: @unchecked Sendable {  // what both threads tou
     func end() { worker.end() }
     func join() throws { try worker.join() }
 
-    func take() -> [Double] {
+    func takeWaits() -> [Double] {
         lock.withLock {
             defer { waits = [] }
             return waits
@@ -96,7 +96,7 @@ private final class PacedThread: @unchecked Sendable {  // what both threads tou
         var due = ContinuousClock.now + offset
         while !worker.isEnding {
             let early = ContinuousClock.now.duration(to: due)
-            if early > .zero { nap(early) }
+            if early > .zero { blockThread(for: early) }
             let commands = (0..<pipelined).map { _ in
                 [Array("SET".utf8), Array("paced:\(Int.random(in: 0..<keys))".utf8), value]
             }

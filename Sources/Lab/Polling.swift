@@ -10,7 +10,7 @@ package func wait(
     let deadline = ContinuousClock.now + timeout
     while try !condition() {
         if ContinuousClock.now >= deadline { throw LabError("not within \(timeout): \(what)") }
-        nap(pause)
+        blockThread(for: pause)
     }
 }
 
@@ -29,7 +29,7 @@ package func wait(
 }
 
 /// Blocks the thread for `pause`.
-package func nap(_ pause: Duration) {
+package func blockThread(for pause: Duration) {
     let (seconds, attoseconds) = pause.components
     var time = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
     nanosleep(&time, nil)

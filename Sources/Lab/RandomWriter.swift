@@ -13,16 +13,16 @@ package final class RandomWriter {
     /// - Parameter keys: the number of keys of each type; with fewer keys, more commands meet at the same key.
     /// - Parameter prefix: the prefix of all keys.
     /// - Parameter flushes: whether a database is sometimes emptied.
-    /// - Parameter unrecorded: whether commands that a journal records incompletely are written, too.
+    /// - Parameter incompletelyJournaled: whether commands that a journal records incompletely are written, too.
     package init(
         port: UInt16, connections: Int = 4, databases: [Int] = [0, 3], keys: Int = 40, prefix: String = "",
-        flushes: Bool = true, unrecorded: Bool = false, seed: UInt64
+        flushes: Bool = true, incompletelyJournaled: Bool = false, seed: UInt64
     ) throws {
         self.seed = seed
         threads = try (0..<connections).map { index in
             var generator = CommandGenerator(
                 seed: seed &+ UInt64(index), keys: keys, databases: databases, prefix: prefix, flushes: flushes)
-            generator.writesUnrecorded = unrecorded
+            generator.writesIncompletelyJournaled = incompletelyJournaled
             return try WriterThread(port: port, database: databases[index % databases.count], generator: generator)
         }
         for thread in threads { thread.start() }

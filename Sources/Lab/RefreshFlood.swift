@@ -44,7 +44,7 @@ package final class RefreshFlood {
         try daemon.wait(forLine: "stable: following", timeout: .seconds(600))
         try daemon.leave()
         try fill(redis.client(), "wrong", every: 2)
-        try ask()
+        try writeQueueFile()
 
         var report = Report()
         let start = ContinuousClock.now
@@ -72,7 +72,7 @@ package final class RefreshFlood {
                 throw LabError("\(what): \(figures(of: daemon))\n\(daemon.process.outputTail(lines: 30))")
             }
             report.peakResidentBytes = max(report.peakResidentBytes, daemon.process.usage.peakResidentBytes)
-            nap(.milliseconds(100))
+            blockThread(for: .milliseconds(100))
         }
     }
 
@@ -92,7 +92,7 @@ package final class RefreshFlood {
     }
 
     /// Writes the queue's file, in the format of `RefreshFile`.
-    private func ask() throws {
+    private func writeQueueFile() throws {
         var bytes = ByteBuffer(capacity: keys * 32)
         for byte in "df2rfsh1".utf8 { bytes.append(byte) }
         bytes.append(littleEndian: 16 as UInt64)

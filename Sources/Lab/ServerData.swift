@@ -111,7 +111,7 @@ extension Difference.Kind {
             if expected.type != actual.type {
                 self = .type(expected.type, actual.type)
             } else if expected.value != actual.value {
-                self = .value(expected.value.parting(from: actual.value))
+                self = .value(expected.value.firstDifference(from: actual.value))
             } else if expected.expireAtMilliseconds != actual.expireAtMilliseconds {
                 self = .expiry(expected.expireAtMilliseconds, actual.expireAtMilliseconds)
             } else {
@@ -132,7 +132,7 @@ extension Difference: Comparable, CustomStringConvertible {
             case .missing(let type): "missing (\(type))"
             case .unexpected(let type): "should not be there (\(type))"
             case .type(let expected, let actual): "is a \(actual), not a \(expected)"
-            case .value(let parting): "value: \(parting)"
+            case .value(let difference): "value: \(difference)"
             case .expiry(let expected, let actual): "expires at \(actual), not \(expected)"
             }
         return "db \(database) \(DataNode.bytes(key).excerpt): \(what)"
@@ -154,17 +154,17 @@ extension DataNode {
     }
 
     /// Says in words where this value and `other` differ; they must not be equal.
-    func parting(from other: DataNode) -> String {
+    func firstDifference(from other: DataNode) -> String {
         switch (self, other) {
         case (.array(let a), .array(let b)):
             if let index = zip(a, b).enumerated().first(where: { $1.0 != $1.1 })?.offset {
-                return "element \(index): \(a[index].parting(from: b[index]))"
+                return "element \(index): \(a[index].firstDifference(from: b[index]))"
             }
             return "\(b.count) elements, not \(a.count)"
         case (.object(let a), .object(let b)):
             if let (left, right) = zip(a, b).first(where: { $0 != $1 }) {
                 if left.name == right.name {
-                    return "\(DataNode.bytes(left.name).excerpt): \(left.value.parting(from: right.value))"
+                    return "\(DataNode.bytes(left.name).excerpt): \(left.value.firstDifference(from: right.value))"
                 }
                 return "field \(DataNode.bytes(right.name).excerpt), not \(DataNode.bytes(left.name).excerpt)"
             }

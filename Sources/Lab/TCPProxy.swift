@@ -238,7 +238,7 @@ package final class TCPProxy: @unchecked Sendable {  // everything that threads 
             return state.next
         }
         let wait = due.map { ContinuousClock.now.duration(to: $0) } ?? .zero
-        if wait > .zero { nap(wait) }
+        if wait > .zero { blockThread(for: wait) }
     }
 
     fileprivate static func sendAll(_ bytes: ArraySlice<UInt8>, to descriptor: Int32) -> Bool {
@@ -302,7 +302,7 @@ private final class DelayedPath: @unchecked Sendable {  // everything that threa
             guard let next else { return }
             for (due, bytes) in next where isOpen {
                 let wait = ContinuousClock.now.duration(to: due)
-                if wait > .zero { nap(wait) }
+                if wait > .zero { blockThread(for: wait) }
                 onArrival(bytes[...])
                 isOpen = TCPProxy.sendAll(bytes[...], to: sink)
             }

@@ -34,7 +34,7 @@ package final class Torture {
         package var seed: UInt64 = .random(in: 0 ... .max)
         package var shards = 2
         /// The load includes commands that the journal records incompletely, and df2redis compares both sides all the time.
-        package var writesUnrecorded = false
+        package var writesIncompletelyJournaled = false
         package var commandsPerSecond = 1500
         /// No new fault after this time, once each kind has had its turn.
         package var limit: Duration?
@@ -95,7 +95,7 @@ package final class Torture {
     private let configuration: Daemon.Configuration
     private var dice: TortureDice
     private var happenings: [InjectedFault] = []
-    private let processorWaits: ProcessorWaits
+    private let schedulingDelays: SchedulingDelays
     /// Kinds that have not had their turn: each one comes once before any comes again.
     private var deck: [Fault] = []
     private var fileSystem: SmallFileSystem?
@@ -104,7 +104,7 @@ package final class Torture {
         self.options = options
         self.source = source
         self.say = say
-        processorWaits = ProcessorWaits(pid: source.pid)
+        schedulingDelays = SchedulingDelays(pid: source.pid)
         dice = TortureDice(seed: options.seed)
         target = try options.target == .cluster ? ClusterTortureTarget() : StandaloneTortureTarget()
         folder = try TemporaryFolder("torture")
@@ -117,10 +117,10 @@ package final class Torture {
                 "spool": ["memoryBytes: 1048576", "diskBytes: 16777216"],
                 "reconnect": ["initialMilliseconds: 50", "maxSeconds: 1"],
                 "shutdown": ["drainSeconds: 0.2"], "target": target.configuration,
-                "refresh": ["keysPerSecond: \(options.writesUnrecorded ? 2000 : 50)"],
-                "verify": ["keysPerSecond: \(options.writesUnrecorded ? 5000 : 0)"],
+                "refresh": ["keysPerSecond: \(options.writesIncompletelyJournaled ? 2000 : 50)"],
+                "verify": ["keysPerSecond: \(options.writesIncompletelyJournaled ? 5000 : 0)"],
                 // A key that differs unnoticed may make the target refuse a command that the source has executed.
-                "policy": ["onError: \(options.writesUnrecorded ? "skip" : "stop")"],
+                "policy": ["onError: \(options.writesIncompletelyJournaled ? "skip" : "stop")"],
             ])
         daemon = try Daemon(.replicate, configuration, folder: folder)
     }
@@ -132,7 +132,7 @@ package final class Torture {
     /// - Throws: `LabError` if the sides are not equal, or a server or the daemon does not come back.
     package func run() throws {
         defer {
-            processorWaits.stop()
+            schedulingDelays.stop()
             daemon.process.signal(SIGCONT)
             daemon.process.kill()
             target.stop()
@@ -169,7 +169,7 @@ package final class Torture {
     private func round(_ count: Int) throws {
         let load = try TortureLoad(
             port: source.port, commandsPerSecond: options.commandsPerSecond, otherDatabase: target.otherDatabase,
-            writesUnrecorded: options.writesUnrecorded, seed: dice.seed())
+            writesIncompletelyJournaled: options.writesIncompletelyJournaled, seed: dice.seed())
         for _ in 0..<count {
             let fault = nextFault()
             report.faults[fault, default: 0] += 1
@@ -179,11 +179,11 @@ package final class Torture {
             try inject(fault)
             happenings.append(InjectedFault(fault: fault, start: start, end: .now))
             try superviseDaemon()
-            nap(.milliseconds(number(50...1500)))
+            blockThread(for: .milliseconds(number(50...1500)))
         }
         try load.stop()
         report.commands += load.commandCount
-        report.note(load.longestWaits, happenings, withoutProcessor: processorWaits.between)
+        report.note(load.longestWaits, happenings, withoutProcessor: schedulingDelays.between)
         try compare()
         report.rounds += 1
     }
@@ -198,7 +198,7 @@ package final class Torture {
 
     /// Polls until both sides are equal.
     private func compare() throws {
-        let deadline = ContinuousClock.now + .seconds(options.writesUnrecorded ? 180 : 60)
+        let deadline = ContinuousClock.now + .seconds(options.writesIncompletelyJournaled ? 180 : 60)
         while true {
             try superviseDaemon()
             if let result = try? target.compare(with: source.client()), result.isEqual {
@@ -206,7 +206,7 @@ package final class Torture {
                 return
             }
             guard ContinuousClock.now < deadline else { break }
-            nap(.milliseconds(100))
+            blockThread(for: .milliseconds(100))
         }
         let result = try target.compare(with: source.client())
         if result.isEqual { return }

@@ -11,16 +11,17 @@ package final class TortureLoad {
     /// - Parameters:
     ///   - commandsPerSecond: the rate over all connections.
     ///   - otherDatabase: a database that gets one in ten batches and is sometimes emptied.
-    ///   - writesUnrecorded: whether commands that a journal records incompletely are written, too.
+    ///   - writesIncompletelyJournaled: whether commands that a journal records incompletely are written, too.
     package init(
         port: UInt16, connections: Int = 2, commandsPerSecond: Int, otherDatabase: Int? = 5,
-        writesUnrecorded: Bool = false, seed: UInt64
+        writesIncompletelyJournaled: Bool = false, seed: UInt64
     ) throws {
         threads = try (0..<connections).map { index in
             try LoadThread(
                 port: port, rate: max(commandsPerSecond / connections, 1), otherDatabase: otherDatabase,
                 generator: TortureGenerator(
-                    seed: seed &+ UInt64(index) &* 0x9E37_79B9, writesUnrecorded: writesUnrecorded))
+                    seed: seed &+ UInt64(index) &* 0x9E37_79B9, writesIncompletelyJournaled: writesIncompletelyJournaled
+                ))
         }
         for thread in threads { thread.start() }
     }
@@ -46,15 +47,15 @@ package final class TortureLoad {
 struct TortureGenerator {
     private var random: SplitMix64
 
-    private let writesUnrecorded: Bool
+    private let writesIncompletelyJournaled: Bool
 
-    init(seed: UInt64, writesUnrecorded: Bool = false) {
+    init(seed: UInt64, writesIncompletelyJournaled: Bool = false) {
         random = SplitMix64(seed: seed)
-        self.writesUnrecorded = writesUnrecorded
+        self.writesIncompletelyJournaled = writesIncompletelyJournaled
     }
 
     mutating func next() -> [String] {
-        if writesUnrecorded, number(0...9) == 0 { return unrecorded() }
+        if writesIncompletelyJournaled, number(0...9) == 0 { return incompletelyJournaled() }
         switch number(0...99) {
         case 0..<14: return ["INCR", key("n")]
         case 14..<22: return ["INCRBYFLOAT", key("f"), "\(Double(number(-8...8)) / 2)"]
@@ -77,9 +78,9 @@ struct TortureGenerator {
         }
     }
 
-    private mutating func unrecorded() -> [String] {
+    private mutating func incompletelyJournaled() -> [String] {
         if number(0...3) == 0 { return ["XGROUP", "CREATE", key("x"), "g\(number(0...2))", "0"] }
-        let families = UnrecordedCommand.families
+        let families = IncompletelyJournaledCommand.families
         let family = families[number(0...families.count - 1)]
         return family.command((0..<3).map { _ in key(family.source) }, key(family.destination), number(0...9))
     }
@@ -123,7 +124,7 @@ private final class LoadThread: @unchecked Sendable {  // what both threads touc
             // Commands that were due while the source did not answer are skipped.
             if due - sent > rate { skipped += due - sent - rate / 10 }
             guard due > sent else {
-                nap(.milliseconds(2))
+                blockThread(for: .milliseconds(2))
                 continue
             }
             var batch = (0..<min(due - sent, 20)).map { _ in generator.next() }

@@ -32,7 +32,7 @@ struct TortureDice {
 
     mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
     /// Waits for a random number of milliseconds in `range`.
-    mutating func someTime(_ range: ClosedRange<Int>) { nap(.milliseconds(number(range))) }
+    mutating func someTime(_ range: ClosedRange<Int>) { blockThread(for: .milliseconds(number(range))) }
     mutating func one<T>(of elements: [T]) -> T? { elements.randomElement(using: &random) }
     mutating func shuffled<T>(_ elements: [T]) -> [T] { elements.shuffled(using: &random) }
     mutating func seed() -> UInt64 { random.next() }
@@ -120,7 +120,7 @@ final class StandaloneTortureTarget: TortureTarget {
         try slowDown(5000)
         let thread = WaitingThread(loading, ["DEBUG", "LOADAOF"])
         thread.start()
-        nap(.milliseconds(milliseconds))
+        blockThread(for: .milliseconds(milliseconds))
         try slowDown(0)
         try wait(until: "the target has loaded its data", timeout: .seconds(60)) { thread.hasEnded }
     }
@@ -129,10 +129,10 @@ final class StandaloneTortureTarget: TortureTarget {
         let (busy, killer) = (try server.client(), try server.client())
         let thread = WaitingThread(busy, ["EVAL", "while true do end", "0"])
         thread.start()
-        nap(.milliseconds(milliseconds))
+        blockThread(for: .milliseconds(milliseconds))
         while !thread.hasEnded {
             _ = try killer.send([Array("SCRIPT".utf8), Array("KILL".utf8)])
-            nap(.milliseconds(20))
+            blockThread(for: .milliseconds(20))
         }
     }
 }

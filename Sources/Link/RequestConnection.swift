@@ -17,7 +17,7 @@ package actor RequestConnection {
     private var failure: RequestFailure?
     private var hasReplied = false
     /// The last reply, if it is an error that may belong to the connection and not to the request.
-    private var partingReply: String?
+    private var possibleCloseReason: String?
     private var lastReply = ContinuousClock.now
     private var endWaiters: [CheckedContinuation<Void, Never>] = []
     private var isEncrypted = false
@@ -352,7 +352,7 @@ package actor RequestConnection {
     private func note(_ reply: RESPValue) {
         let text = reply.errorText
         // What a server says to a connection before it closes it reads like the reply to the first request.
-        partingReply = hasReplied && text?.hasPrefix("ERR Protocol error") != true ? nil : text
+        possibleCloseReason = hasReplied && text?.hasPrefix("ERR Protocol error") != true ? nil : text
         hasReplied = true
     }
 
@@ -363,7 +363,7 @@ package actor RequestConnection {
         case .system, .closedByPeer:
             if isTLSRecord {
                 reason = .needsTLS(peer: endpoint.description)
-            } else if let words = errorLine(in: received.bytes) ?? partingReply {
+            } else if let words = errorLine(in: received.bytes) ?? possibleCloseReason {
                 reason = .closedByPeer(peer: endpoint.description, reason: words)
             }
         case .tls, .needsTLS, .timedOut, .malformedReply, .closed, .cancelled: break

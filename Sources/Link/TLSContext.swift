@@ -67,7 +67,7 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
         if settings.skipsVerification { return }
         if let path = settings.caFile {
             let file = File(path: path, section: settings.section, key: "caFile")
-            try file.demandReadable()
+            try file.requireReadable()
             guard SSL_CTX_load_verify_file(pointer, path) == 1 else {
                 throw file.unusable(orHolding: "certificate")
             }
@@ -78,7 +78,7 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
 
     private func show(_ path: String, _ settings: TLSSettings) throws(TLSError) {
         let certificate = File(path: path, section: settings.section, key: "certFile")
-        try certificate.demandReadable()
+        try certificate.requireReadable()
         guard SSL_CTX_use_certificate_chain_file(pointer, path) == 1 else {
             throw certificate.unusable(orHolding: "certificate")
         }
@@ -92,7 +92,7 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
     ) throws(TLSError) {
         guard let file = path ?? certificate else { return }
         let key = File(path: file, section: settings.section, key: path == nil ? "certFile" : "keyFile")
-        try key.demandReadable()
+        try key.requireReadable()
         // Without a callback, OpenSSL would ask for a passphrase on the terminal.
         var isEncrypted = false
         withUnsafeMutablePointer(to: &isEncrypted) { asked in
@@ -126,7 +126,7 @@ package final class TLSContext: @unchecked Sendable {  // OpenSSL counts the ref
         func fault(_ what: String) -> TLSError { TLSError(.file, "\(section).\(key): \(path) \(what)", key: key) }
 
         /// Checks that the file can be read, because OpenSSL's errors for a file that it cannot open are not helpful.
-        func demandReadable() throws(TLSError) {
+        func requireReadable() throws(TLSError) {
             let descriptor = open(path, O_RDONLY | O_CLOEXEC)
             guard descriptor >= 0 else { throw fault("cannot be read: \(String(cString: strerror(errno)))") }
             defer { close(descriptor) }

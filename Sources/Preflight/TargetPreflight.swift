@@ -117,7 +117,7 @@ struct TargetPreflight: Sendable {
         do throws(TargetError) {
             let rights = try await control.rights(ownKey: options.checkpointKey)
             do throws(TargetError) {
-                try rights.demandNeeded(user: settings.user, ownKeys: options.ownPrefixes)
+                try rights.requireNeeded(user: settings.user, ownKeys: options.ownPrefixes)
             } catch {
                 let (what, line) = Self.parts(error.message)
                 return [PreflightFinding(.fail, .target, "rights", what, remedy: line)]

@@ -13,7 +13,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         /// The flow's next LSN after this batch; `nil` inside the snapshot.
         package var nextLSN: UInt64?
         /// Batches of the flow so far that have left the position where it was.
-        package var beside: UInt64 = 0
+        package var outOfStreamCount: UInt64 = 0
         package var records = 0
         package var keys = 0
         /// Values that were read at the source and written between records.
@@ -243,7 +243,7 @@ package final class CommandBatch: @unchecked Sendable {  // confined to the queu
         precondition(!isSealed && !isInCommand && !isEmpty, "a batch is sealed once, between commands")
         let isUnordered = isUnordered
         if let checkpoint {
-            append(["HSET".bytes, checkpoint.key, checkpoint.field, checkpoint.value] + checkpoint.besides)
+            append(["HSET".bytes, checkpoint.key, checkpoint.field, checkpoint.value] + checkpoint.furtherFields)
             checkpointValue = checkpoint.value
         }
         bytes.append("*1\r\n$4\r\nEXEC\r\n")

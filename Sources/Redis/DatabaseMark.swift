@@ -58,15 +58,15 @@ extension TargetControl {
             [["HGETALL", hash]] + order.flatMap { [["SELECT", "\($0)"], ["GET", key]] } + [["SELECT", "0"]]
         let outcomes = try await servers.at([]) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
-                try await sequence.demand("SELECT", "0")
+                try await sequence.execute("SELECT", "0")
                 let request = [["MULTI"]] + commands + [["EXEC"]]
                 let replies = try await sequence.askAll(request)
-                try RequestSequence.demandSuccess(replies[...], of: request)
+                try RequestSequence.requireSuccess(replies[...], of: request)
                 guard let outcomes = replies.last?.array, outcomes.count == commands.count else {
                     throw TargetError(.protocolViolation, "the target's answer to EXEC is not one of each command")
                 }
                 // If a database could not be selected, its mark was read in another one.
-                try RequestSequence.demandSuccess(outcomes[...], of: commands)
+                try RequestSequence.requireSuccess(outcomes[...], of: commands)
                 return outcomes
             }
         }

@@ -17,7 +17,7 @@ package struct DatabaseSurvey: Sendable {
     /// - Returns: `nil` for a cluster.
     /// - Throws: `TargetError`.
     package init?(
-        of databases: [UInt32], task: String, besides reserved: ReservedKeys, on control: TargetControl
+        of databases: [UInt32], task: String, excluding reserved: ReservedKeys, on control: TargetControl
     ) async throws(TargetError) {
         let exists = ["EXISTS".bytes] + ElementExpiry.dueKeys(ofTask: task)
         let questions = databases.flatMap { database in
@@ -32,7 +32,7 @@ package struct DatabaseSurvey: Sendable {
         let width = KeyCount.questions.count + 1
         for (index, database) in databases.enumerated() {
             let own = Array(answers[(index * width)..<((index + 1) * width)])
-            counts[database] = try KeyCount(own[..<(width - 1)], besides: reserved)
+            counts[database] = try KeyCount(own[..<(width - 1)], excluding: reserved)
             if case .error(let text) = own[width - 1] { throw TargetError.reply(text, to: "EXISTS") }
             if own[width - 1].int ?? 0 > 0 { withElementLists.append(database) }
         }

@@ -16,7 +16,7 @@ struct KeyCount: Sendable {
     private(set) var cursor = "0"
 
     /// - Parameter replies: the replies to `questions`.
-    init(_ replies: ArraySlice<RESPValue>, besides reserved: ReservedKeys) throws(TargetError) {
+    init(_ replies: ArraySlice<RESPValue>, excluding reserved: ReservedKeys) throws(TargetError) {
         let (size, page) = (replies[replies.startIndex], replies[replies.startIndex + 1])
         if case .error(let text) = size { throw TargetError.reply(text, to: "DBSIZE") }
         guard let count = size.int else { throw Self.noNumber }

@@ -65,11 +65,11 @@ package struct OwnershipClaim: Sendable {
         let key = record.key
         return try await servers.at(key.bytes) { [servers] (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
-                try await sequence.demand("SELECT", "0")
+                try await sequence.execute("SELECT", "0")
                 // What was watched before may have changed, which would fail the next transaction.
-                let replies = try await sequence.demandAll([["UNWATCH"]] + RecordHolder.questions(key))
+                let replies = try await sequence.executeAll([["UNWATCH"]] + RecordHolder.questions(key))
                 // Of a cluster the connection to another node may be the next one's: `acquire` looks for itself.
-                if servers.cluster != nil { try await sequence.demand("UNWATCH") }
+                if servers.cluster != nil { try await sequence.execute("UNWATCH") }
                 return try RecordHolder(replies.dropFirst(), watcher: sequence.number)
             }
         }
@@ -102,7 +102,7 @@ package struct OwnershipClaim: Sendable {
                 guard sequence.number == holder.watcher else { return nil }
                 let listing = TargetConnector.listing
                 // Counting the databases may have selected another one.
-                try await sequence.demand("SELECT", "0")
+                try await sequence.execute("SELECT", "0")
                 // A null means that the record was changed, or has expired, since WATCH.
                 guard let replies = try await sequence.transaction(change, asking: listing + questions) else {
                     return nil
@@ -115,7 +115,7 @@ package struct OwnershipClaim: Sendable {
                     // Commands of the ended connections may have changed the answers.
                     answers = try await sequence.askAll(questions)
                 }
-                try RequestSequence.demandSuccess(answers[...], of: questions)
+                try RequestSequence.requireSuccess(answers[...], of: questions)
                 return TaskFindings(
                     checkpoint: TaskFindings.fields(answers[0]), others: registry.others(in: answers[1]),
                     databases: ServerInfo(answers[2].text).keyCounts.keys.sorted(),

@@ -98,7 +98,7 @@ extension TargetControl {
     /// Returns the text of the record of the task with this checkpoint; `nil` if no process runs the task.
     package func owner(ofCheckpoint checkpoint: String) async throws(TargetError) -> String? {
         let key = OwnershipRecord.key(checkpoint: checkpoint, isInCluster: servers.cluster != nil)
-        return try await demand(["GET", key], at: key, in: 0).text
+        return try await execute(["GET", key], at: key, in: 0).text
     }
 
     /// Replaces what `key` holds if `mayReplace` allows it and nobody else changes the key at the same time.
@@ -114,15 +114,15 @@ extension TargetControl {
         // All requests go over one connection, because WATCH applies to a single connection.
         return try await servers.at(key.bytes) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
-                try await sequence.demand("SELECT", "0")
+                try await sequence.execute("SELECT", "0")
                 while true {
                     let found = try RecordHolder(
-                        try await sequence.demandAll(RecordHolder.questions(key)), watcher: sequence.number)
+                        try await sequence.executeAll(RecordHolder.questions(key)), watcher: sequence.number)
                     guard mayReplace(found.text) else {
-                        try await sequence.demand("UNWATCH")
+                        try await sequence.execute("UNWATCH")
                         return (false, found)
                     }
-                    let outcome = try await sequence.demandAll([["MULTI"], command, ["EXEC"]])
+                    let outcome = try await sequence.executeAll([["MULTI"], command, ["EXEC"]])
                     // A null means that the key was changed, or has expired, since WATCH.
                     if case .array(.some)? = outcome.last { return (true, found) }
                 }

@@ -4,9 +4,9 @@ package struct PositionFields: Equatable, Sendable {
     package var field: [UInt8]
     package var value: [UInt8]
     /// Further fields, each with its value.
-    package var besides: [[UInt8]]
+    package var furtherFields: [[UInt8]]
 
-    package init(key: [UInt8], field: [UInt8], value: [UInt8], besides: [[UInt8]] = []) {
-        (self.key, self.field, self.value, self.besides) = (key, field, value, besides)
+    package init(key: [UInt8], field: [UInt8], value: [UInt8], furtherFields: [[UInt8]] = []) {
+        (self.key, self.field, self.value, self.furtherFields) = (key, field, value, furtherFields)
     }
 }

@@ -23,22 +23,22 @@ struct RequestSequence: Sendable {
     }
 
     @discardableResult
-    func demand(_ words: String...) async throws(TargetError) -> RESPValue { try await demand(words) }
+    func execute(_ words: String...) async throws(TargetError) -> RESPValue { try await execute(words) }
 
     @discardableResult
-    func demand(_ words: [String]) async throws(TargetError) -> RESPValue {
-        try await demand(words.map(\.bytes))
+    func execute(_ words: [String]) async throws(TargetError) -> RESPValue {
+        try await execute(words.map(\.bytes))
     }
 
     /// - Throws: `TargetError`, also for an error reply.
     @discardableResult
-    func demand(_ arguments: [[UInt8]]) async throws(TargetError) -> RESPValue {
+    func execute(_ arguments: [[UInt8]]) async throws(TargetError) -> RESPValue {
         let reply = try await send(arguments)
         if case .error(let text) = reply { throw Self.refusal(text, of: arguments) }
         return reply
     }
 
-    /// Sends a request like `demand`, but returns an error reply as a value.
+    /// Sends a request like `execute`, but returns an error reply as a value.
     func ask(_ words: String...) async throws(TargetError) -> RESPValue {
         try await send(words.map(\.bytes))
     }
@@ -64,26 +64,26 @@ struct RequestSequence: Sendable {
     ) async throws(TargetError) -> [RESPValue]? {
         let change = [["MULTI"]] + commands + [["EXEC"]]
         let replies = try await askAll(change + questions)
-        try Self.demandSuccess(replies.prefix(change.count), of: change)
+        try Self.requireSuccess(replies.prefix(change.count), of: change)
         guard case .array(.some(let outcomes)) = replies[change.count - 1] else { return nil }
-        try Self.demandSuccess(outcomes[...], of: commands)
+        try Self.requireSuccess(outcomes[...], of: commands)
         return Array(replies.dropFirst(change.count))
     }
 
-    static func demandSuccess(_ replies: ArraySlice<RESPValue>, of commands: [[String]]) throws(TargetError) {
+    static func requireSuccess(_ replies: ArraySlice<RESPValue>, of commands: [[String]]) throws(TargetError) {
         for (reply, command) in zip(replies, commands) {
             if case .error(let text) = reply { throw refusal(text, of: command.map(\.bytes)) }
         }
     }
 
-    func demandAll(_ commands: [[String]]) async throws(TargetError) -> [RESPValue] {
-        try await demandAll(commands.map { words in words.map(\.bytes) })
+    func executeAll(_ commands: [[String]]) async throws(TargetError) -> [RESPValue] {
+        try await executeAll(commands.map { words in words.map(\.bytes) })
     }
 
     /// Sends requests at once, none of which depends on the reply to another.
     ///
     /// - Throws: `TargetError`, also for the first error reply; the other requests have been sent, too.
-    func demandAll(_ requests: [[[UInt8]]]) async throws(TargetError) -> [RESPValue] {
+    func executeAll(_ requests: [[[UInt8]]]) async throws(TargetError) -> [RESPValue] {
         var (sent, isReplyWanted): ([[[UInt8]]], [Bool]) = ([], [])
         for arguments in requests {
             let preamble = preamble(to: Self.name(of: arguments))

@@ -125,10 +125,10 @@ package struct TargetConnector: Sendable {
                     connection, name: name, replacing: replacing,
                     asking: questions + needs.map { $0.map { Array($0.utf8) } })
                 let roundTrip = start.duration(to: .now)
-                if lastDatabase != nil { try demandDatabases(answers[questions.count], at: connection.endpoint) }
+                if lastDatabase != nil { try requireDatabases(answers[questions.count], at: connection.endpoint) }
                 // The server refuses this while it is not in import mode.
                 if usesImportMode, answers.last?.isOK != true {
-                    try await demandAll(
+                    try await executeAll(
                         [["CONFIG", "SET", "import-mode", "yes"], Self.importSource], on: connection)
                 }
                 return Opened(
@@ -148,7 +148,7 @@ package struct TargetConnector: Sendable {
     private var lastDatabase: [String]? { databaseCount.flatMap { $0 > 1 ? ["SELECT", "\($0 - 1)"] : nil } }
 
     /// - Parameter reply: the reply to `lastDatabase`.
-    private func demandDatabases(_ reply: RESPValue, at endpoint: Endpoint) throws(TargetError) {
+    private func requireDatabases(_ reply: RESPValue, at endpoint: Endpoint) throws(TargetError) {
         guard case .error(let text) = reply, let databaseCount else { return }
         let refusal = TargetError.reply(text, to: "SELECT")
         guard refusal.code == .unsuitable else { throw refusal }
@@ -183,7 +183,7 @@ package struct TargetConnector: Sendable {
             if !mayTalk { throw refusal }
         }
         if let locator = settings.locator, let reply = replies.popFirst() {
-            try demandMaster(locator, reply, on: connection)
+            try requireMaster(locator, reply, on: connection)
             await locator.follow(connection)
         }
         if let owner = settings.owner, let reply = replies.popFirst() {
@@ -277,7 +277,7 @@ package struct TargetConnector: Sendable {
     /// sentinel may not know the new master.
     ///
     /// - Parameter reply: the reply to INFO.
-    private func demandMaster(
+    private func requireMaster(
         _ locator: SentinelLocator, _ reply: RESPValue, on connection: RequestConnection
     ) throws(TargetError) {
         let fields = ServerInfo(reply.text)
@@ -294,7 +294,7 @@ package struct TargetConnector: Sendable {
         try await connection.requests(commands.map { $0.map { Array($0.utf8) } }, timeout: settings.timeout)
     }
 
-    private func demandAll(_ commands: [[String]], on connection: RequestConnection) async throws {
+    private func executeAll(_ commands: [[String]], on connection: RequestConnection) async throws {
         for (command, reply) in zip(commands, try await requests(commands, on: connection)) {
             if case .error(let text) = reply { throw TargetError.reply(text, to: command[0]) }
         }

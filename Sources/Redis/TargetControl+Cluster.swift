@@ -5,7 +5,7 @@ import Wire
 extension TargetControl {
     /// - Throws: `TargetError` if a slot is served by no node, or if a master considers the cluster to have failed. A single
     ///   server always passes.
-    func demandHealth() async throws(TargetError) {
+    func requireHealth() async throws(TargetError) {
         guard let cluster = servers.cluster else { return }
         let all = try await servers.all()
         let topology = try await cluster.current().topology
@@ -17,7 +17,7 @@ extension TargetControl {
                     + "been written. See redis-cli --cluster check \(example), and --cluster fix")
         }
         for server in all {
-            let info = try await server.demand("CLUSTER", "INFO").text ?? ""
+            let info = try await server.execute("CLUSTER", "INFO").text ?? ""
             let fields = ServerInfo(info)
             guard let state = fields["cluster_state"], state != "ok" else { continue }
             let endpoint = server.connector.settings.endpoint

@@ -2,7 +2,7 @@ import Wire
 
 extension TargetControl {
     /// The number of keys in a database that are not df2redis' own.
-    package func keyCount(database: UInt32, besides reserved: ReservedKeys) async throws(TargetError) -> Int {
+    package func keyCount(database: UInt32, excluding reserved: ReservedKeys) async throws(TargetError) -> Int {
         var (size, cursor): (Int64, String) = (0, "0")
         var keys: Set<[UInt8]> = []
         func add(_ page: (cursor: String, keys: [[UInt8]])) {
@@ -12,13 +12,13 @@ extension TargetControl {
         // This asks for the size and a first page, which often has all keys.
         let requests = KeyCount.questions.map { $0.map(\.bytes) }
         if let replies = try await servers.pipeline(requests, in: database) {
-            let count = try KeyCount(replies[...], besides: reserved)
+            let count = try KeyCount(replies[...], excluding: reserved)
             if let known = count.number { return known }
             (keys, cursor) = (count.others, count.cursor)
             while cursor != "0" { add(try await scan(database: database, cursor: cursor)) }
             return keys.count
         }
-        for reply in try await servers.demandEverywhere("DBSIZE", in: database) {
+        for reply in try await servers.executeEverywhere("DBSIZE", in: database) {
             guard let part = reply.int else { throw KeyCount.noNumber }
             size += part
         }
@@ -35,7 +35,7 @@ extension TargetControl {
         database: UInt32, checkpoint: String, task: String
     ) async throws(TargetError) -> Int {
         let reserved = ReservedKeys(checkpoint: checkpoint, isInCluster: isInCluster)
-        let count = try await keyCount(database: database, besides: reserved)
+        let count = try await keyCount(database: database, excluding: reserved)
         guard count > KeyCount.most else { return count }
         return count - (try await ownKeyCount(checkpoint: checkpoint, task: task, in: database))
     }
@@ -64,20 +64,20 @@ extension TargetControl {
             """
         let arguments = ["EVAL", script, "2", checkpointKey, TaskRegistry.key, String(database)]
         let owner = connector.settings.owner?.command ?? []
-        return try await demand(arguments + owner, at: checkpointKey, in: 0, timeout: Self.flushTimeout).int == 1
+        return try await execute(arguments + owner, at: checkpointKey, in: 0, timeout: Self.flushTimeout).int == 1
     }
 
     /// Whether the server holds no keys in any database except df2redis' own.
-    package func isEmpty(besides reserved: ReservedKeys) async throws(TargetError) -> Bool {
+    package func isEmpty(excluding reserved: ReservedKeys) async throws(TargetError) -> Bool {
         for database in try await databasesWithKeys() {
-            if try await keyCount(database: database, besides: reserved) > 0 { return false }
+            if try await keyCount(database: database, excluding: reserved) > 0 { return false }
         }
         return true
     }
 
     /// The databases that hold keys.
     package func databasesWithKeys() async throws(TargetError) -> [UInt32] {
-        let replies = try await servers.demandEverywhere("INFO", "keyspace")
+        let replies = try await servers.executeEverywhere("INFO", "keyspace")
         return Set(replies.flatMap { ServerInfo($0.text).keyCounts.keys }).sorted()
     }
 

@@ -18,10 +18,10 @@ extension TargetControl {
         // All commands go over one connection, because none of them may run outside the transaction.
         try await servers.at([]) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
-                try await sequence.demand("MULTI")
-                try await sequence.demand("SELECT", "0")
-                for (_, command) in records { try await sequence.demand(command) }
-                try Self.check(try await sequence.demand("EXEC"), flush.command.name)
+                try await sequence.execute("MULTI")
+                try await sequence.execute("SELECT", "0")
+                for (_, command) in records { try await sequence.execute(command) }
+                try Self.check(try await sequence.execute("EXEC"), flush.command.name)
             }
         }
         return FlushOutcome(left: left)
@@ -40,7 +40,7 @@ extension TargetControl {
         var flush = flush
         flush.fields += flush.marks?.note(outcome.marked) ?? []
         // The position is written last.
-        for (key, command) in records(of: flush) { _ = try await demand(command, at: key, in: 0) }
+        for (key, command) in records(of: flush) { _ = try await execute(command, at: key, in: 0) }
         return outcome
     }
 
@@ -67,24 +67,24 @@ extension TargetControl {
         return try await servers.at([]) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
                 while true {
-                    try await sequence.demand("SELECT", "0")
-                    try await sequence.demand("WATCH", TaskRegistry.key)
-                    guard flush.registry.others(in: try await sequence.demand("HGETALL", TaskRegistry.key)).isEmpty
+                    try await sequence.execute("SELECT", "0")
+                    try await sequence.execute("WATCH", TaskRegistry.key)
+                    guard flush.registry.others(in: try await sequence.execute("HGETALL", TaskRegistry.key)).isEmpty
                     else {
-                        try await sequence.demand("UNWATCH")
+                        try await sequence.execute("UNWATCH")
                         return nil
                     }
-                    try await sequence.demand("MULTI")
+                    try await sequence.execute("MULTI")
                     if case .flushDatabase(let database) = flush.command {
-                        try await sequence.demand("SELECT", String(database))
-                        try await sequence.demand("FLUSHDB")
+                        try await sequence.execute("SELECT", String(database))
+                        try await sequence.execute("FLUSHDB")
                     } else {
-                        try await sequence.demand("FLUSHALL")
+                        try await sequence.execute("FLUSHALL")
                     }
-                    for command in marks { try await sequence.demand(command) }
-                    try await sequence.demand("SELECT", "0")
-                    for (_, command) in records { try await sequence.demand(command) }
-                    let replies = try await sequence.demand("EXEC")
+                    for command in marks { try await sequence.execute(command) }
+                    try await sequence.execute("SELECT", "0")
+                    for (_, command) in records { try await sequence.execute(command) }
+                    let replies = try await sequence.execute("EXEC")
                     // A null means that another task has registered since.
                     if case .array(nil) = replies { continue }
                     try Self.check(replies, flush.command.name)

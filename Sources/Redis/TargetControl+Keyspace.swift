@@ -38,6 +38,6 @@ extension TargetControl {
     }
 
     private func info(_ section: String, of server: TargetServers.Server) async throws(TargetError) -> ServerInfo {
-        ServerInfo(try await server.demand("INFO", section).text)
+        ServerInfo(try await server.execute("INFO", section).text)
     }
 }

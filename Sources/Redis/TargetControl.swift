@@ -28,17 +28,17 @@ package actor TargetControl {
     /// Sends a request about a key, in `database` if one is named.
     ///
     /// - Throws: `TargetError`, also for an error reply.
-    func demand(
+    func execute(
         _ words: [String], at key: String, in database: UInt32? = nil, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
-        try await demand(words.map(\.bytes), at: key.bytes, in: database, timeout: timeout)
+        try await execute(words.map(\.bytes), at: key.bytes, in: database, timeout: timeout)
     }
 
-    func demand(
+    func execute(
         _ arguments: [[UInt8]], at key: [UInt8], in database: UInt32? = nil, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
         try await servers.at(key) { (server) throws(TargetError) in
-            try await server.demand(arguments, in: database, timeout: timeout)
+            try await server.execute(arguments, in: database, timeout: timeout)
         }
     }
 
@@ -46,7 +46,7 @@ package actor TargetControl {
 
     /// Connects if necessary, and finds out what the target is. For a cluster the result covers all masters.
     package func profile() async throws(TargetError) -> TargetProfile {
-        try await demandHealth()
+        try await requireHealth()
         var profiles: [TargetProfile] = []
         for server in try await servers.all() {
             profiles.append(try await server.connector.profile(on: server.requests.open()))
@@ -90,7 +90,7 @@ package actor TargetControl {
     /// The value of a server parameter; `nil` if there is none of this name or if the nodes of a cluster differ.
     package func parameter(_ name: String) async throws(TargetError) -> String? {
         let values = Set(
-            try await servers.demandEverywhere("CONFIG", "GET", name).map { reply -> String? in
+            try await servers.executeEverywhere("CONFIG", "GET", name).map { reply -> String? in
                 let pair = reply.array ?? []
                 return pair.count == 2 ? pair[1].text : nil
             })
@@ -98,7 +98,7 @@ package actor TargetControl {
     }
 
     package func setParameter(_ name: String, to value: String) async throws(TargetError) {
-        _ = try await servers.demandEverywhere("CONFIG", "SET", name, value)
+        _ = try await servers.executeEverywhere("CONFIG", "SET", name, value)
         await servers.tellReplicas("CONFIG", "SET", name, value)
     }
 
@@ -108,17 +108,17 @@ package actor TargetControl {
     ) async throws(TargetError) {
         let note = ["HSET", key, field.name, field.value]
         guard servers.cluster == nil else {
-            _ = try await demand(note, at: key, in: 0)
+            _ = try await execute(note, at: key, in: 0)
             return try await setParameter(name, to: value)
         }
-        try await demandAll([note, ["CONFIG", "SET", name, value]], at: key)
+        try await executeAll([note, ["CONFIG", "SET", name, value]], at: key)
         await servers.tellReplicas("CONFIG", "SET", name, value)
     }
 
     // MARK: Keys of our own
 
     package func hash(_ key: String) async throws(TargetError) -> [String: String] {
-        TaskFindings.fields(try await demand(["HGETALL", key], at: key, in: 0))
+        TaskFindings.fields(try await execute(["HGETALL", key], at: key, in: 0))
     }
 
     /// Sets some fields of a hash in database 0 and removes others.
@@ -128,21 +128,21 @@ package actor TargetControl {
         var requests: [[String]] = []
         if !fields.isEmpty { requests.append(["HSET", key] + fields.flatMap { [$0.key, $0.value] }) }
         if !remove.isEmpty { requests.append(["HDEL", key] + remove) }
-        try await demandAll(requests, at: key)
+        try await executeAll(requests, at: key)
     }
 
     /// Makes requests about a key of database 0 in this order. A single server gets them all at once in a transaction.
     ///
     /// - Throws: `TargetError`, also for an error reply. In a cluster, no request after the refused one has been sent. In a
     ///   transaction nothing has been done, unless the request was refused only when it ran.
-    func demandAll(_ requests: [[String]], at key: String) async throws(TargetError) {
+    func executeAll(_ requests: [[String]], at key: String) async throws(TargetError) {
         guard servers.cluster == nil, requests.count > 1 else {
-            for request in requests { _ = try await demand(request, at: key, in: 0) }
+            for request in requests { _ = try await execute(request, at: key, in: 0) }
             return
         }
         try await servers.at([]) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
-                try await sequence.demand("SELECT", "0")
+                try await sequence.execute("SELECT", "0")
                 _ = try await sequence.transaction(requests)
             }
         }
@@ -151,20 +151,20 @@ package actor TargetControl {
     /// The number of `keys` that exist in database 0.
     package func exist(_ keys: [String]) async throws(TargetError) -> Int {
         guard servers.cluster != nil else {
-            return Int(try await demand(["EXISTS"] + keys, at: "", in: 0).int ?? 0)
+            return Int(try await execute(["EXISTS"] + keys, at: "", in: 0).int ?? 0)
         }
         var count = 0
-        for key in keys { count += Int(try await demand(["EXISTS", key], at: key, in: 0).int ?? 0) }
+        for key in keys { count += Int(try await execute(["EXISTS", key], at: key, in: 0).int ?? 0) }
         return count
     }
 
     /// Whether `database` has the key.
     package func exists(_ key: [UInt8], in database: UInt32) async throws(TargetError) -> Bool {
-        try await demand(["EXISTS".bytes, key], at: key, in: database).int != 0
+        try await execute(["EXISTS".bytes, key], at: key, in: database).int != 0
     }
 
     package func setIfMissing(_ key: String, field: String, _ value: String) async throws(TargetError) {
-        _ = try await demand(["HSETNX", key, field, value], at: key, in: 0)
+        _ = try await execute(["HSETNX", key, field, value], at: key, in: 0)
     }
 
     // MARK: All keys
@@ -174,7 +174,7 @@ package actor TargetControl {
         guard servers.cluster == nil else {
             return try await ClusterWalk(servers: servers, database: database).page(after: cursor)
         }
-        return try Self.page(try await demand(Self.scanWords(cursor), at: "", in: database))
+        return try Self.page(try await execute(Self.scanWords(cursor), at: "", in: database))
     }
 
     static func scanWords(_ cursor: String) -> [String] { ["SCAN", cursor, "COUNT", "1000"] }

@@ -66,7 +66,7 @@ package struct TargetFigures: Equatable, Sendable {
 
 extension TargetControl {
     package func figures() async throws(TargetError) -> TargetFigures {
-        let all = try await servers.demandEverywhere("INFO").map { TargetFigures(ServerInfo($0.text)) }
+        let all = try await servers.executeEverywhere("INFO").map { TargetFigures(ServerInfo($0.text)) }
         return TargetFigures(sumOf: all)
     }
 }

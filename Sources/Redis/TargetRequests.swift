@@ -105,7 +105,7 @@ actor TargetRequests {
                     selected.number = 0
                     return zip(replies, isWanted).compactMap { $1 ? $0 : nil }
                 } catch {
-                    // As in `demand`, an idle connection may be closed while a request is on its way.
+                    // As in `execute`, an idle connection may be closed while a request is on its way.
                     guard await connection.wasClosedInSilence else { throw TargetError(error) }
                 }
             }
@@ -154,19 +154,19 @@ actor TargetRequests {
     ///
     /// - Parameter isAsking: whether the key's slot is moving to this server.
     /// - Throws: `TargetError`, also for an error reply.
-    func demand(
+    func execute(
         _ arguments: [[UInt8]], in database: UInt32? = nil, isAsking: Bool = false, timeout: Duration? = nil
     ) async throws(TargetError) -> RESPValue {
         if !isAsking, let reply = try await shared(arguments, in: database, timeout) { return reply }
         return try await alone { () throws(TargetError) in
             let connection = try await open()
             do throws(TargetError) {
-                return try await demand(arguments, in: database, isAsking, on: connection, timeout)
+                return try await execute(arguments, in: database, isAsking, on: connection, timeout)
             } catch {
                 // An idle connection may be closed while a request is on its way. Each of our requests may be made twice,
                 // and a new connection first ends the previous one.
                 guard await connection.wasClosedInSilence else { throw error }
-                return try await demand(arguments, in: database, isAsking, on: open(), timeout)
+                return try await execute(arguments, in: database, isAsking, on: open(), timeout)
             }
         }
     }
@@ -187,22 +187,22 @@ actor TargetRequests {
         }
         guard await !connection.isBroken, await connection.idleTime < Self.idleLimit else { return nil }
         do throws(TargetError) {
-            return try await demand(arguments, in: nil, false, on: connection, timeout)
+            return try await execute(arguments, in: nil, false, on: connection, timeout)
         } catch {
             if await connection.wasClosedInSilence { return nil }
             throw error
         }
     }
 
-    private func demand(
+    private func execute(
         _ arguments: [[UInt8]], in database: UInt32?, _ isAsking: Bool, on connection: RequestConnection,
         _ timeout: Duration?
     ) async throws(TargetError) -> RESPValue {
         let sequence = RequestSequence(
             connection, selected, timeout: timeout ?? self.timeout, isAsking: isAsking)
         // Both requests use one connection, because another one may be in another database.
-        if let database { _ = try await sequence.demand("SELECT", String(database)) }
-        return try await sequence.demand(arguments)
+        if let database { _ = try await sequence.execute("SELECT", String(database)) }
+        return try await sequence.execute(arguments)
     }
 
     /// Sends independent requests to a database, all at once. The server executes them in this order.
@@ -213,7 +213,7 @@ actor TargetRequests {
         try await alone { () throws(TargetError) in
             let connection = try await open()
             // The SELECT goes separately: if it fails, nothing else may run.
-            try await RequestSequence(connection, selected, timeout: timeout).demand("SELECT", String(database))
+            try await RequestSequence(connection, selected, timeout: timeout).execute("SELECT", String(database))
             do {
                 return try await connection.requests(requests, timeout: timeout)
             } catch {

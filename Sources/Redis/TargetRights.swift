@@ -192,7 +192,7 @@ package struct TargetRights: Equatable, Sendable {
 
     /// - Parameter ownKeys: the prefixes of df2redis' own keys.
     /// - Throws: `TargetError` if a task cannot run with these rights.
-    package func demandNeeded(user: String?, ownKeys: Set<String>) throws(TargetError) {
+    package func requireNeeded(user: String?, ownKeys: Set<String>) throws(TargetError) {
         let commands = missing.intersection(Self.names(.needed))
         guard !commands.isEmpty || lacksOwnKeys else { return }
         var lacks: [String] = []

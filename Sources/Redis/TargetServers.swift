@@ -37,14 +37,14 @@ final class TargetServers: Sendable {
         /// The node; `nil` if the server is not known as the master of a slot.
         var node: ClusterTopology.Node?
 
-        func demand(
+        func execute(
             _ arguments: [[UInt8]], in database: UInt32? = nil, timeout: Duration? = nil
         ) async throws(TargetError) -> RESPValue {
-            try await requests.demand(arguments, in: database, isAsking: isAsking, timeout: timeout)
+            try await requests.execute(arguments, in: database, isAsking: isAsking, timeout: timeout)
         }
 
-        func demand(_ words: String..., in database: UInt32? = nil) async throws(TargetError) -> RESPValue {
-            try await demand(words.map(\.bytes), in: database)
+        func execute(_ words: String..., in database: UInt32? = nil) async throws(TargetError) -> RESPValue {
+            try await execute(words.map(\.bytes), in: database)
         }
 
         func sequence<R: Sendable>(
@@ -128,7 +128,7 @@ final class TargetServers: Sendable {
         _ keys: [[UInt8]], in database: UInt32, _ request: @Sendable ([Int]) -> [[UInt8]]
     ) async throws(TargetError) {
         guard let cluster else {
-            return _ = try await single.demand(request(Array(keys.indices)), in: database)
+            return _ = try await single.execute(request(Array(keys.indices)), in: database)
         }
         let view = try await cluster.current()
         let slots = Dictionary(grouping: keys.indices) { KeySlot(of: keys[$0]) }
@@ -144,7 +144,7 @@ final class TargetServers: Sendable {
             for (index, slot) in slotsOfMaster.enumerated() {
                 if let reply = replies?[index], reply.errorText == nil { continue }
                 _ = try await at(slot, in: cluster) { (server) throws(TargetError) in
-                    try await server.demand(requests[index], in: database)
+                    try await server.execute(requests[index], in: database)
                 }
             }
         }
@@ -186,13 +186,13 @@ final class TargetServers: Sendable {
     ///
     /// - Returns: the replies, in no particular order.
     /// - Throws: `TargetError`, also for an error reply.
-    func demandEverywhere(
+    func executeEverywhere(
         _ words: String..., in database: UInt32? = nil, timeout: Duration? = nil
     ) async throws(TargetError) -> [RESPValue] {
         let arguments = words.map(\.bytes)
         var replies: [RESPValue] = []
         for server in try await all() {
-            replies.append(try await server.demand(arguments, in: database, timeout: timeout))
+            replies.append(try await server.execute(arguments, in: database, timeout: timeout))
         }
         return replies
     }
@@ -213,7 +213,7 @@ final class TargetServers: Sendable {
             return (shards ?? []).flatMap(\.replicas).map { cluster.connector(for: $0.endpoint) }
         }
         guard connector.settings.locator != nil,
-            let reply = try? await single.demand(["INFO", "replication"].map(\.bytes))
+            let reply = try? await single.execute(["INFO", "replication"].map(\.bytes))
         else { return [] }
         return TargetFigures.replicas(in: ServerInfo(reply.text)).map { endpoint in
             var settings = connector.settings

@@ -123,15 +123,15 @@ extension TargetControl {
     ) async throws(TargetError) {
         guard servers.cluster == nil else {
             try await register(databases, in: registry)
-            return try await demandAll(requests, at: key)
+            return try await executeAll(requests, at: key)
         }
         registry.add(databases)
-        try await demandAll([registry.command] + requests, at: key)
+        try await executeAll([registry.command] + requests, at: key)
     }
 
     /// Writes the line again, because somebody may have removed it.
     package func renew(_ registry: TaskRegistry) async throws(TargetError) {
-        _ = try await demand(registry.command, at: TaskRegistry.key, in: 0)
+        _ = try await execute(registry.command, at: TaskRegistry.key, in: 0)
         // In a cluster a flush takes more than one step, and a task that starts must not write between two of them.
         if servers.cluster != nil { try await ClusterFlush.refuse(others(in: registry), servers) }
     }
@@ -141,18 +141,18 @@ extension TargetControl {
         let commands = [registry.command, ["HGETALL", TaskRegistry.key]]
         let reply = try await servers.at(TaskRegistry.key.bytes) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
-                try await sequence.demand("SELECT", "0")
-                return try await sequence.demandAll([["MULTI"]] + commands + [["EXEC"]]).last
+                try await sequence.execute("SELECT", "0")
+                return try await sequence.executeAll([["MULTI"]] + commands + [["EXEC"]]).last
             }
         }
         guard let outcomes = reply?.array, outcomes.count == commands.count else {
             throw TargetError(.protocolViolation, "the target's answer to EXEC is not one of each command")
         }
-        try RequestSequence.demandSuccess(outcomes[...], of: commands)
+        try RequestSequence.requireSuccess(outcomes[...], of: commands)
         return registry.others(in: outcomes[1])
     }
 
     package func others(in registry: TaskRegistry) async throws(TargetError) -> OtherTasks {
-        registry.others(in: try await demand(["HGETALL", TaskRegistry.key], at: TaskRegistry.key, in: 0))
+        registry.others(in: try await execute(["HGETALL", TaskRegistry.key], at: TaskRegistry.key, in: 0))
     }
 }

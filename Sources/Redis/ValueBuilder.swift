@@ -153,8 +153,8 @@ package actor ValueBuilder {
     private func send(_ commands: [[[UInt8]]], about names: Names) async throws(TargetError) -> [RESPValue] {
         try await servers.at(names.part) { (server) throws(TargetError) in
             try await server.sequence { (sequence) throws(TargetError) in
-                try await sequence.demand("SELECT", "\(names.database)")
-                return try await sequence.demandAll(commands)
+                try await sequence.execute("SELECT", "\(names.database)")
+                return try await sequence.executeAll(commands)
             }
         }
     }

@@ -39,7 +39,7 @@ package actor Replicator {
     package nonisolated var nextLSNs: [LSN?] { task.positions.nextLSNs }
 
     /// The requests that an operator may make while the task runs.
-    package nonisolated var demands: TaskDemands { task.demands }
+    package nonisolated var operatorRequests: OperatorRequests { task.operatorRequests }
 
     /// Runs the task until it ends.
     ///
@@ -160,7 +160,7 @@ package actor Replicator {
     /// Ends the import mode after an error that another session cannot recover from. Otherwise the target would never
     /// expire keys again.
     private func endImportMode() async {
-        let control = settings.partingControl(role: "settling")
+        let control = settings.controlForLeave(role: "settling")
         await settings.endImportMode(.ours, on: control, logger: logger)
         await control.close()
     }

@@ -59,7 +59,7 @@ package actor ClusterConnections {
             let answers = try await answers(endpoint, indices.map { commands[$0] })
             if let text = answers?.refusal { refusal = .error(text) }
             for (place, index) in indices.enumerated() {
-                if let reply = answers?.replies[place], !Self.isSentOn(reply) {
+                if let reply = answers?.replies[place], !Self.mustResend(after: reply) {
                     replies[index] = reply
                 } else {
                     replies[index] = try await follow(commands[index])
@@ -142,7 +142,7 @@ package actor ClusterConnections {
             asked = nil
             do {
                 let reply = try await exchange(endpoint, [command], isAsking: isAsking).replies[0]
-                guard Self.isSentOn(reply) else { return reply }
+                guard Self.mustResend(after: reply) else { return reply }
                 last = (reply, nil)
                 switch ClusterRedirection(reply.errorText ?? "", cluster.reading(from: endpoint)) {
                 case .moved(_, let informed):
@@ -168,7 +168,8 @@ package actor ClusterConnections {
         return last.reply ?? .array(nil)
     }
 
-    private static func isSentOn(_ reply: RESPValue) -> Bool {
+    /// Whether an error reply redirects the command to another node, or says that it may be taken later.
+    private static func mustResend(after reply: RESPValue) -> Bool {
         guard let text = reply.errorText else { return false }
         return ["MOVED ", "ASK ", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN"].contains { text.hasPrefix($0) }
     }

@@ -99,14 +99,14 @@ package struct ServerConnection: Sendable {
     }
 
     /// - Throws: `ServerError`, also for an error reply.
-    package func demand(_ command: Command) async throws(ServerError) -> RESPValue {
+    package func execute(_ command: Command) async throws(ServerError) -> RESPValue {
         let reply = try await requests([command])[0]
         if case .error(let text) = reply { throw refusal(text, of: command) }
         return reply
     }
 
-    package func demand(_ words: String...) async throws(ServerError) -> RESPValue {
-        try await demand(words.map(\.commandBytes))
+    package func execute(_ words: String...) async throws(ServerError) -> RESPValue {
+        try await execute(words.map(\.commandBytes))
     }
 
     /// The error for an error reply to `command`.

@@ -80,8 +80,10 @@ package struct ComparisonService: Sendable {
         options.apply(settings)
 
         let path = request.output ?? "\(configuration.stateDirectory)/\(configuration.taskName).check.jsonl"
-        let servers = ServerPair(source: settings.source, target: settings.visitor("check"))
-        do throws(ServerError) { try await ServerKinds(servers).demand() } catch { throw Failure(error, settings.task) }
+        let servers = ServerPair(source: settings.source, target: settings.targetSettings(forCommand: "check"))
+        do throws(ServerError) { try await ServerKinds(servers).requireSuitableTarget() } catch {
+            throw Failure(error, settings.task)
+        }
         let file: DifferenceFile?
         var creationFailure: SystemError?
         do throws(SystemError) { file = try DifferenceFile(path: path) } catch {
@@ -90,7 +92,7 @@ package struct ComparisonService: Sendable {
             guard request.output == nil else {
                 throw Failure(
                     description: "the differing keys cannot be written: \(error); --output names another file",
-                    exitStatus: .fileNotMade)
+                    exitStatus: .fileNotCreated)
             }
             (file, creationFailure) = (nil, error)
             onMissingFile(error)

@@ -51,8 +51,8 @@ package struct ControlClient: Sendable {
     }
 
     /// Asks the task to leave; it does so as on SIGTERM.
-    package func stop(_ wish: TaskControl.Stop = .init()) throws(Failure) {
-        let query = (wish.drains ? [] : ["drain=no"]) + (wish.isCutover ? ["cutover=yes"] : [])
+    package func stop(_ stopRequest: TaskControl.Stop = .init()) throws(Failure) {
+        let query = (stopRequest.drains ? [] : ["drain=no"]) + (stopRequest.isCutover ? ["cutover=yes"] : [])
         _ = try request(
             "POST", "/api/stop" + (query.isEmpty ? "" : "?" + query.joined(separator: "&")), expecting: 202)
     }
@@ -88,37 +88,41 @@ package struct ControlClient: Sendable {
 
     /// Begins a pass over both sides, or joins the one that is under way.
     func verify(keysPerSecond: Int) throws(Failure) -> VerificationAnswer {
-        try demand("POST", "/api/verify?keysPerSecond=\(keysPerSecond)")
+        try operatorRequest("POST", "/api/verify?keysPerSecond=\(keysPerSecond)")
     }
 
-    func verification() throws(Failure) -> VerificationAnswer { try demand("GET", "/api/verify") }
+    func verification() throws(Failure) -> VerificationAnswer { try operatorRequest("GET", "/api/verify") }
 
     func stopVerification(_ number: Int) throws(Failure) -> VerificationAnswer {
-        try demand("POST", "/api/verify/stop?number=\(number)")
+        try operatorRequest("POST", "/api/verify/stop?number=\(number)")
     }
 
     /// - Parameter keys: a `KeyListBody`.
-    func refresh(_ keys: [UInt8], keysPerSecond: Int) throws(Failure) -> DemandAnswer<RefreshReceipt> {
-        try demand("POST", "/api/refresh?keysPerSecond=\(keysPerSecond)", body: keys)
+    func refresh(_ keys: [UInt8], keysPerSecond: Int) throws(Failure) -> OperatorRequestAnswer<RefreshReceipt> {
+        try operatorRequest("POST", "/api/refresh?keysPerSecond=\(keysPerSecond)", body: keys)
     }
 
     /// Makes the task read all keys that wait to be read at the source; for use when nothing is written there any more.
-    func refreshWaiting(keysPerSecond: Int) throws(Failure) -> DemandAnswer<RefreshReceipt> {
-        try demand("POST", "/api/refresh/waiting?keysPerSecond=\(keysPerSecond)")
+    func refreshWaiting(keysPerSecond: Int) throws(Failure) -> OperatorRequestAnswer<RefreshReceipt> {
+        try operatorRequest("POST", "/api/refresh/waiting?keysPerSecond=\(keysPerSecond)")
     }
 
-    func rest(before mark: UInt64) throws(Failure) -> DemandAnswer<RefreshRest> {
-        try demand("GET", "/api/refresh?before=\(mark)")
+    func refreshProgress(before mark: UInt64) throws(Failure) -> OperatorRequestAnswer<RefreshProgress> {
+        try operatorRequest("GET", "/api/refresh?before=\(mark)")
     }
 
     /// Makes the task read the streams that have consumer groups at the source.
-    func fetchStreams() throws(Failure) -> DemandAnswer<StreamsDocument> { try demand("POST", "/api/streams") }
+    func fetchStreams() throws(Failure) -> OperatorRequestAnswer<StreamsDocument> {
+        try operatorRequest("POST", "/api/streams")
+    }
 
-    func streams() throws(Failure) -> DemandAnswer<StreamsDocument> { try demand("GET", "/api/streams") }
+    func streams() throws(Failure) -> OperatorRequestAnswer<StreamsDocument> {
+        try operatorRequest("GET", "/api/streams")
+    }
 
-    private func demand<Content: JSONDocument>(
+    private func operatorRequest<Content: JSONDocument>(
         _ method: String, _ target: String, body: [UInt8] = []
-    ) throws(Failure) -> DemandAnswer<Content> {
+    ) throws(Failure) -> OperatorRequestAnswer<Content> {
         try document(request(method, target, body: body, expecting: method == "POST" ? 202 : 200))
     }
 
@@ -200,7 +204,8 @@ package struct ControlClient: Sendable {
         case ("404", _), ("405", _): throw .outdated(path)
         case ("409", _?):
             let reason = refusal?.error ?? "the task refuses it"
-            throw refusal?.code == TaskDemands.Refusal.Code.impossible.rawValue ? .impossible(reason) : .refused(reason)
+            let isImpossible = refusal?.code == OperatorRequests.Refusal.Code.impossible.rawValue
+            throw isImpossible ? .impossible(reason) : .refused(reason)
         case ("500", _?) where refusal != nil: throw .failed(refusal?.error ?? "")
         default: throw .failed("the daemon at \(path) answered '\(line)'")
         }

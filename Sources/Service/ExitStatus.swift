@@ -17,7 +17,7 @@ package enum ExitStatus: CaseIterable, Sendable {
     case defect
     /// The operating system refused a basic service.
     case systemRefused
-    case fileNotMade
+    case fileNotCreated
     /// A file, a socket or standard output cannot be read or written.
     case fileFailed
     case targetUnavailable
@@ -25,7 +25,7 @@ package enum ExitStatus: CaseIterable, Sendable {
     case alreadyRunning
     /// Interrupted, not in time, or impossible at present.
     case notDone
-    case taskUnwell
+    case taskUnhealthy
     case protocolViolated
     case notPermitted
     case misconfigured
@@ -43,9 +43,9 @@ extension ExitStatus {
         case .sourceUnavailable, .taskNotRunning: EX_UNAVAILABLE
         case .defect: EX_SOFTWARE
         case .systemRefused: EX_OSERR
-        case .fileNotMade: EX_CANTCREAT
+        case .fileNotCreated: EX_CANTCREAT
         case .fileFailed: EX_IOERR
-        case .targetUnavailable, .alreadyRunning, .notDone, .taskUnwell: EX_TEMPFAIL
+        case .targetUnavailable, .alreadyRunning, .notDone, .taskUnhealthy: EX_TEMPFAIL
         case .protocolViolated: EX_PROTOCOL
         case .notPermitted: EX_NOPERM
         case .misconfigured, .cutOver: EX_CONFIG
@@ -73,14 +73,14 @@ extension ExitStatus {
         case .taskNotRunning: "The task that a command asks does not run."
         case .defect: "A defect of df2redis; please report it with the log."
         case .systemRefused: "The operating system refused a basic service (socket, thread, memory)."
-        case .fileNotMade: "A file or folder could not be created; look at `stateDir` and its owner."
+        case .fileNotCreated: "A file or folder could not be created; look at `stateDir` and its owner."
         case .fileFailed:
             "Reading or writing a file failed; look at the disk under `stateDir`. Or a command could not print its result."
         case .targetUnavailable: "The target cannot be reached or cannot serve at present."
         case .alreadyRunning: "The task runs already, in another process."
         case .notDone:
             "`migrate`, `cutover`, or what another command asked of a task, was ended before it was complete, or cannot be done at present."
-        case .taskUnwell: "`health` found the task ill."
+        case .taskUnhealthy: "`health` found the task ill."
         case .protocolViolated: "The source sent what cannot be decoded; the log names version, flow and offset."
         case .notPermitted:
             "The source or the target refused the user name or password, our certificate, or a command to this user."
@@ -92,12 +92,12 @@ extension ExitStatus {
     }
 
     /// Whether the same start may succeed later with nothing changed by hand; systemd restarts on these only.
-    package var mayHealByRestart: Bool {
+    package var mayRestartHelp: Bool {
         switch self {
         case .sourceUnavailable, .taskNotRunning, .defect, .systemRefused, .fileFailed, .targetUnavailable,
-            .alreadyRunning, .notDone, .taskUnwell:
+            .alreadyRunning, .notDone, .taskUnhealthy:
             true
-        case .done, .keysDiffer, .wrongUsage, .stoppedByPolicy, .notReady, .fileNotMade, .protocolViolated,
+        case .done, .keysDiffer, .wrongUsage, .stoppedByPolicy, .notReady, .fileNotCreated, .protocolViolated,
             .notPermitted, .misconfigured, .cutOver:
             false
         }
@@ -108,7 +108,7 @@ extension ExitStatus {
         let byCode = Dictionary(grouping: allCases, by: \.code).sorted { $0.key < $1.key }
         let rows = byCode.map { code, all in
             let others = all.dropFirst().map { " Or \($0.meaning.prefix(1).lowercased())\($0.meaning.dropFirst())" }
-            return "| \(code) | \(all[0].meaning)\(others.joined()) | \(all[0].mayHealByRestart ? "yes" : "no") |"
+            return "| \(code) | \(all[0].meaning)\(others.joined()) | \(all[0].mayRestartHelp ? "yes" : "no") |"
         }
         return (["| exit status | meaning | a restart may help |", "|---|---|---|"] + rows).joined(separator: "\n")
     }

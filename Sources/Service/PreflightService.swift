@@ -18,7 +18,7 @@ package struct PreflightService: Sendable {
 
     package func run() async -> PreflightReport {
         var settings = ReplicatorSettings(configuration, mode: .replicate)
-        settings.target = settings.visitor("preflight")
+        settings.target = settings.targetSettings(forCommand: "preflight")
         let mark = CutoverMark(configuration)
         var options = PreflightOptions(settings)
         options.isCutOver = mark.state == .set

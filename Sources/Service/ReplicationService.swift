@@ -33,10 +33,10 @@ package struct ReplicationService: Sendable {
     }
 
     package func run() async -> ExitStatus {
-        let (began, isService) = (ContinuousClock.now, RestartPace.isService)
+        let (began, isService) = (ContinuousClock.now, RestartDelay.isService)
         let status = await runTask()
-        StateTakeover(configuration).end()
-        await RestartPace.wait(before: status, since: began, isService: isService)
+        PrivilegeDrop(configuration).end()
+        await RestartDelay.wait(before: status, since: began, isService: isService)
         return status
     }
 
@@ -64,8 +64,8 @@ package struct ReplicationService: Sendable {
 
         // 3
         let lock: TaskLock
-        do throws(TaskClaim.Refusal) {
-            lock = try await TaskClaim(configuration, configurationFile: configurationFile).take()
+        do throws(TaskPreconditions.Refusal) {
+            lock = try await TaskPreconditions(configuration, configurationFile: configurationFile).establish()
         } catch {
             logger.critical("\(error.description); exit status \(error.exitStatus.code)")
             notifier.failure(errno: error.errno, error.description)
@@ -84,17 +84,18 @@ package struct ReplicationService: Sendable {
         report.setPositions { [weak replicator] in replicator?.nextLSNs ?? [] }
 
         // 5
-        let orders = StopRequests()
+        let stopRequests = StopRequests()
         let server = DashboardServer(settings: serverSettings, report: report, logger: logger)
-        await server.start(control(of: replicator, orders, undo: settings.undoCommand, logger))
+        await server.start(control(of: replicator, stopRequests, undo: settings.undoCommand, logger))
 
         // 6
         signals.watch { name in
             logger.notice("\(name) received")
-            orders.add(TaskControl.Stop())
+            stopRequests.add(TaskControl.Stop())
         }
         let run = TaskRun(
-            task: configuration.taskName, replicator: replicator, orders: orders, leaveLimit: settings.leaveLimit,
+            task: configuration.taskName, replicator: replicator, stopRequests: stopRequests,
+            leaveLimit: settings.leaveLimit,
             mode: mode, notifier: notifier,
             logger: logger)
         let status = await run.untilItsEnd(onEnd: server.beSilent)
@@ -132,11 +133,11 @@ package struct ReplicationService: Sendable {
     ///
     /// - Parameter undo: the command that lets the task start again after a cut-over.
     private func control(
-        of replicator: Replicator, _ orders: StopRequests, undo: String, _ logger: Logger
+        of replicator: Replicator, _ stopRequests: StopRequests, undo: String, _ logger: Logger
     ) -> TaskControl {
         let (mark, target) = (CutoverMark(configuration), configuration.target.place)
-        return TaskControl(demands: replicator.demands) { wish in
-            if wish.isCutover {
+        return TaskControl(operatorRequests: replicator.operatorRequests) { stopRequest in
+            if stopRequest.isCutover {
                 // From here on the task must not start again, whatever becomes of this process.
                 do { try mark.set() } catch {
                     logger.error("the task goes on, since it cannot be noted that it is cut over: \(error)")
@@ -144,9 +145,9 @@ package struct ReplicationService: Sendable {
                 }
             }
             logger.notice(
-                "\(wish.announcement(target: target, undo: undo))",
-                metadata: wish.isCutover ? ["event": "cutOver"] : [:])
-            orders.add(wish)
+                "\(stopRequest.announcement(target: target, undo: undo))",
+                metadata: stopRequest.isCutover ? ["event": "cutOver"] : [:])
+            stopRequests.add(stopRequest)
             return nil
         }
     }

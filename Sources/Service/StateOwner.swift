@@ -4,7 +4,7 @@ import Link
 /// The owner of a task's state directory.
 ///
 /// The task's service could neither replace nor remove what root writes there, so a task that root starts by hand continues
-/// as the owner (`StateTakeover`).
+/// as the owner (`PrivilegeDrop`).
 struct StateOwner: Equatable {
     let user: uid_t
     let group: gid_t
@@ -32,13 +32,13 @@ struct StateOwner: Equatable {
     var title: String { name ?? "#\(user)" }
 
     /// Whether this process runs as root and has to continue as the owner.
-    func isToTakeOver(from runner: uid_t = geteuid()) -> Bool { runner == 0 && user != 0 }
+    func mustDropPrivileges(of runner: uid_t = geteuid()) -> Bool { runner == 0 && user != 0 }
 
     /// Makes this process run as the owner; there is no way back. (The main thread, which has ended for the C library after
     /// Dispatch took over from it, stays root's until another program is executed.)
     ///
     /// - Throws: `SystemError`
-    func takeOver() throws(SystemError) {
+    func dropPrivileges() throws(SystemError) {
         let groups = name.map { initgroups($0, group) } ?? withUnsafePointer(to: group) { setgroups(1, $0) }
         guard groups == 0 else { throw SystemError("setgroups", errno: errno, peer: title) }
         guard setgid(group) == 0 else { throw SystemError("setgid", errno: errno, peer: title) }

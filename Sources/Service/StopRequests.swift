@@ -8,7 +8,7 @@ struct StopRequests: Sendable {
 
     init() { (stream, continuation) = AsyncStream.makeStream(of: TaskControl.Stop.self) }
 
-    func add(_ order: TaskControl.Stop) { continuation.yield(order) }
+    func add(_ request: TaskControl.Stop) { continuation.yield(request) }
 
     /// Ends the stream.
     func end() { continuation.finish() }

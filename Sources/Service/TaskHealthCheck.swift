@@ -5,7 +5,7 @@ import Glibc
 /// Asks a task for its health, several times before the task counts as ill, and makes systemd restart it on request.
 package struct TaskHealthCheck: Sendable {
     package enum Verdict: Equatable, Sendable {
-        case good
+        case healthy
         /// No process of the task listens.
         case absent(String)
         /// The task reports that its source is lost, and tries again by itself. A restart would not help.
@@ -13,7 +13,7 @@ package struct TaskHealthCheck: Sendable {
         /// This user may not ask the task, so nothing is known about it.
         case forbidden(String)
         /// The task reports another problem, hangs or does not answer.
-        case ill(String)
+        case unhealthy(String)
     }
 
     private let task: String
@@ -32,7 +32,7 @@ package struct TaskHealthCheck: Sendable {
     package func run(_ say: (String) -> Void) -> Verdict {
         var verdict = ask()
         for number in 1..<max(2, tries + 1) {
-            guard case .ill(let reason) = verdict else { return verdict }
+            guard case .unhealthy(let reason) = verdict else { return verdict }
             say("try \(number) of \(tries): \(reason)")
             if number == tries { break }
             usleep(useconds_t(pause.milliseconds * 1000))
@@ -44,9 +44,9 @@ package struct TaskHealthCheck: Sendable {
     private func ask() -> Verdict {
         do throws(ControlClient.Failure) {
             let health = try ControlClient(directory.socket(ofRunning: task)).status().status.health
-            guard health.status != .ok else { return .good }
+            guard health.status != .ok else { return .healthy }
             let reason = health.reason ?? health.code?.rawValue ?? "no reason given"
-            return health.code == .sourceLost ? .waiting(reason) : .ill(reason)
+            return health.code == .sourceLost ? .waiting(reason) : .unhealthy(reason)
         } catch {
             return Verdict(error)
         }
@@ -73,7 +73,7 @@ extension TaskHealthCheck.Verdict {
             switch failure {
             case .notRunning: .absent("\(failure)")
             case .notPermitted, .forbidden: .forbidden("\(failure)")
-            case .silent, .failed, .refused, .impossible, .outdated: .ill("\(failure)")
+            case .silent, .failed, .refused, .impossible, .outdated: .unhealthy("\(failure)")
             }
     }
 }

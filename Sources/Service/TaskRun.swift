@@ -8,7 +8,7 @@ import Systemd
 struct TaskRun {
     let task: String
     let replicator: Replicator
-    let orders: StopRequests
+    let stopRequests: StopRequests
     /// The longest time that a leave may take.
     let leaveLimit: Duration
     let mode: ReplicationService.Mode
@@ -19,11 +19,11 @@ struct TaskRun {
     func untilItsEnd(onEnd: () -> Void) async -> ExitStatus {
         // Owned by this call, which waits for its end.
         let leaving = Task {
-            for await order in orders.stream {
+            for await request in stopRequests.stream {
                 notifier.stopping(status: "leaving the source")
                 // This exceeds the unit's TimeoutStopSec= only if shutdown.drainSeconds is long.
                 notifier.extendTimeout(leaveLimit)
-                await replicator.leave(drains: order.drains, isCutover: order.isCutover)
+                await replicator.leave(drains: request.drains, isCutover: request.isCutover)
             }
         }
         let status: ExitStatus
@@ -35,7 +35,7 @@ struct TaskRun {
             onEnd()
             status = report(ReplicationError(error))
         }
-        orders.end()
+        stopRequests.end()
         await leaving.value
         return status
     }

@@ -21,7 +21,7 @@ package struct TaskStop: Sendable {
     private let socket: ControlSocket
     private let timeout: Duration
     private let force: Bool
-    private let wish: TaskControl.Stop
+    private let stopRequest: TaskControl.Stop
     private static let pause = 50
     /// After SIGKILL the kernel needs a moment.
     private static let killPatience = Duration.seconds(5)
@@ -32,11 +32,11 @@ package struct TaskStop: Sendable {
     /// - Parameters:
     ///   - timeout: how long to wait for the process to end.
     ///   - force: whether to kill the process after the timeout.
-    package init(_ socket: ControlSocket, timeout: Duration, force: Bool, wish: TaskControl.Stop = .init()) {
+    package init(_ socket: ControlSocket, timeout: Duration, force: Bool, stopRequest: TaskControl.Stop = .init()) {
         self.socket = socket
         self.timeout = timeout
         self.force = force
-        self.wish = wish
+        self.stopRequest = stopRequest
     }
 
     /// - Parameter say: called with a line about the state of the task whenever it changes.
@@ -75,11 +75,11 @@ package struct TaskStop: Sendable {
     /// - Returns: whether the task has answered.
     private func ask(_ client: ControlClient, _ process: pid_t) throws(ControlClient.Failure) -> Bool {
         do {
-            try client.stop(wish)
+            try client.stop(stopRequest)
             return true
         } catch .silent(let reason) {
             // A signal can only express a plain request to leave.
-            guard wish == TaskControl.Stop() else { throw .silent(reason) }
+            guard stopRequest == TaskControl.Stop() else { throw .silent(reason) }
             try send(SIGTERM, to: process)
             return false
         }

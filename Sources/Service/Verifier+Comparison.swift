@@ -19,7 +19,7 @@ extension Verifier {
         var usual = ComparisonOptions(checkpointKey: checkpoint.name)
         usual.pageKeys = Self.pageKeys
         usual.apply(settings)
-        let servers = ServerPair(source: settings.source, target: settings.visitor("verify"))
+        let servers = ServerPair(source: settings.source, target: settings.targetSettings(forCommand: "verify"))
         self.init { [usual] keysPerSecond, onFinding, onProgress async throws(Failure) in
             var options = usual
             options.commandsPerSecond = keysPerSecond * Self.commandsPerKey

@@ -100,7 +100,7 @@ struct BenchLatencyCommand: ParsableCommand {
         say("|---|---|---|---|---|")
         for (from, to, part) in [
             ("the SET's reply", "its record leaves the source", waits.atSource),
-            ("its record leaves the source", "the target has executed it", waits.behindSource),
+            ("its record leaves the source", "the target has executed it", waits.afterSource),
             ("the SET's reply", "the target has executed it", waits.total),
         ] {
             say(
@@ -128,8 +128,8 @@ private final class Scene {
 
     /// Drops the waits that the change to the next case has caused.
     func settle() throws {
-        nap(.seconds(1))
-        _ = load.take()
+        blockThread(for: .seconds(1))
+        _ = load.takeWaits()
     }
 
     func measure(_ name: String, _ daemon: Daemon? = nil, for pause: Duration) throws -> Row {
@@ -140,7 +140,7 @@ private final class Scene {
     /// Measures until `isOver` holds.
     func measure(_ name: String, _ daemon: Daemon? = nil, _ isOver: () throws -> Bool) throws -> Row {
         let start = ContinuousClock.now
-        _ = load.take()
+        _ = load.takeWaits()
         var waits: PacedLoad.Waits?
         var nextLook = start + .seconds(1)
         while true {
@@ -149,7 +149,7 @@ private final class Scene {
             }
             let isLast = try isOver()
             if isLast || ContinuousClock.now >= nextLook {
-                let next = load.take()
+                let next = load.takeWaits()
                 if tellsStalls, next.longest > 20 {
                     say(
                         "  \(name): \(next.longest.fixed(0)) ms, \(start.duration(to: .now).seconds.fixed(1)) s after its "
@@ -161,7 +161,7 @@ private final class Scene {
             if isLast, let waits {
                 return Row(name: name, waits: waits, queuedBytes: daemon?.status?["queuedBytes"] as? Int ?? 0)
             }
-            nap(.milliseconds(20))
+            blockThread(for: .milliseconds(20))
         }
     }
 

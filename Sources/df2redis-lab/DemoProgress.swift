@@ -32,7 +32,7 @@ final class DemoProgress {
                 try printFigures()
                 nextFigures = .now + .milliseconds(500)
             }
-            nap(.milliseconds(50))
+            blockThread(for: .milliseconds(50))
         }
     }
 

@@ -21,7 +21,7 @@ struct FullSync {
                 arrival = .now
                 daemon.process.samplePeak()
             }
-            nap(.milliseconds(2))
+            blockThread(for: .milliseconds(2))
         }
         try daemon.expectExit(0)
         keyCount = try redis.keyCount()

@@ -28,7 +28,7 @@ struct TortureCommand: ParsableCommand {
         if let seed { options.seed = seed }
         options.shards = shards
         options.commandsPerSecond = rate
-        options.writesUnrecorded = unrecorded
+        options.writesIncompletelyJournaled = unrecorded
         options.spoolFileSystemBytes = spoolDisk.map { $0 << 20 }
         options.limit = minutes.map { .milliseconds(Int64($0 * 60_000)) }
         if let kinds {

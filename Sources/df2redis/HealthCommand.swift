@@ -31,7 +31,7 @@ struct Health: ParsableCommand {
         let check = TaskHealthCheck(task: task, tries: tries, pause: .seconds(pause))
         var status = ExitStatus.done
         switch check.run({ Console.complain("\(task): \($0)") }) {
-        case .good: try Console.say("\(task): well")
+        case .healthy: try Console.say("\(task): well")
         case .waiting(let reason): try Console.say("\(task): waits for its source: \(reason)")
         case .absent(let reason):
             Console.complain("\(task): does not run: \(reason)")
@@ -39,9 +39,9 @@ struct Health: ParsableCommand {
         case .forbidden(let reason):
             Console.complain("\(task): \(reason)")
             status = .notPermitted
-        case .ill(let reason):
+        case .unhealthy(let reason):
             Console.complain("\(task): ill: \(reason)")
-            status = .taskUnwell
+            status = .taskUnhealthy
             if restart {
                 if let failure = check.restart() {
                     Console.complain("\(task): cannot be restarted: \(failure)")

@@ -40,7 +40,7 @@ struct Refresh: AsyncParsableCommand {
     func run() async throws {
         let line = ProgressLine()
         let outcome: TaskRefresh.Outcome
-        do throws(DemandFailure) {
+        do throws(OperatorRequestFailure) {
             let refresh = try TaskRefresh(task: task, keysPerSecond: keysPerSecond)
             outcome = try await refresh.run(
                 KeySource(keys: keys, path: file, database: db), waits: !noWait,

@@ -16,8 +16,8 @@ struct TaskOptions: ParsableArguments {
     /// Loads the configuration, runs the task to its end and leaves with its exit code.
     func run(_ mode: ReplicationService.Mode) async throws {
         let loaded = try ConfigurationLoader().load(file, taskName: taskName)
-        do throws(StateTakeover.Refusal) {
-            try StateTakeover(loaded.configuration).run { Console.complain($0) }
+        do throws(PrivilegeDrop.Refusal) {
+            try PrivilegeDrop(loaded.configuration).run { Console.complain($0) }
         } catch {
             Console.complain(error.description)
             throw ExitCode(error.exitStatus)

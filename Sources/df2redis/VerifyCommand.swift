@@ -30,7 +30,7 @@ struct Verify: AsyncParsableCommand {
     func run() async throws {
         let line = ProgressLine()
         let document: VerificationAnswer
-        do throws(DemandFailure) {
+        do throws(OperatorRequestFailure) {
             let verification = try TaskVerification(task: task, keysPerSecond: keysPerSecond)
             if noWait {
                 announce(try await verification.begin())

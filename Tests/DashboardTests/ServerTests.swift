@@ -19,7 +19,7 @@ struct ServerScene {
     let drains = Lock(false)
 
     init(
-        demands: TaskDemands? = nil, _ configure: (inout DashboardServer.Settings) -> Void = { _ in }
+        operatorRequests: OperatorRequests? = nil, _ configure: (inout DashboardServer.Settings) -> Void = { _ in }
     ) async throws {
         var task = TaskDescription(name: "prod")
         (task.source, task.target, task.lagHigh) = ("a:1", "b:2", .seconds(30))
@@ -33,9 +33,9 @@ struct ServerScene {
             settings: settings, report: report,
             logger: log.noting(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
         await server.start(
-            TaskControl(demands: demands) { [stops, drains] wish in
+            TaskControl(operatorRequests: operatorRequests) { [stops, drains] stopRequest in
                 stops.withLock { $0 += 1 }
-                drains.withLock { $0 = wish.drains }
+                drains.withLock { $0 = stopRequest.drains }
                 return nil
             })
     }
@@ -87,7 +87,7 @@ struct ServerScene {
             settings: settings, report: report,
             logger: log.noting(Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }))
         server.beSilent()
-        await server.start(TaskControl(demands: nil) { _ in nil })
+        await server.start(TaskControl(operatorRequests: nil) { _ in nil })
         await taken.server.stop()
         try wait(until: "the page listens") { report.url != nil }
         #expect(log.latest.isEmpty, "\(log.latest)")

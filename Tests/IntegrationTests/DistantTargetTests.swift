@@ -48,7 +48,7 @@ import Testing
             // The target is out of memory half of the time.
             isFull.toggle()
             try client.command("CONFIG", "SET", "maxmemory", isFull && round < 60 ? "1" : "0")
-            nap(.milliseconds(20))
+            blockThread(for: .milliseconds(20))
         }
         try client.command("CONFIG", "SET", "maxmemory", "0")
         scene.change(round + 1)

@@ -40,7 +40,7 @@ import Wire
             scene.redis.resume()
             try client.command("PING")
             scene.redis.pause()
-            nap(.milliseconds(Int(Self.lag * 10)))
+            blockThread(for: .milliseconds(Int(Self.lag * 10)))
         }
         #expect(scene.daemon?.log.contains("stable: following") == false, "the full sync lasted")
         scene.redis.resume()
@@ -360,7 +360,7 @@ private final class VolatileLife {
                 nextRound = .now + .milliseconds(milliseconds / 4)
             }
             try body()
-            nap(.milliseconds(50))
+            blockThread(for: .milliseconds(50))
         }
     }
 

@@ -63,7 +63,7 @@ struct ChannelTests {
         let socket = try await Dialer.connect(
             to: Endpoint(host: "127.0.0.1", port: server.port), timeout: .seconds(10))
         // All has come, and the connection has ended, before the handler is called.
-        nap(.milliseconds(300))
+        blockThread(for: .milliseconds(300))
         let queue = DispatchQueue(label: "test")
         let (text, hasEnded) = (Lock(""), Lock(false))
         let channel = queue.sync {

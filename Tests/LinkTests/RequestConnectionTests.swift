@@ -42,7 +42,7 @@ struct RequestConnectionTests {
     }
 
     @Test("quotes the error that the server sent before it closed", arguments: [false, true], [false, true])
-    func partingWords(isReset: Bool, isCutOff: Bool) async throws {
+    func closeReason(isReset: Bool, isCutOff: Bool) async throws {
         let line = isCutOff ? "-ERR max number of clients" : "-ERR max number of clients reached\r\n"
         let server = try ScriptedServer { connection in
             connection.send(line)

@@ -227,14 +227,14 @@ extension RunAlone.`The control of a cluster` {
             }
         } while cursor != "0"
         #expect(found == names)
-        #expect(try await control.keyCount(database: 0, besides: ReservedKeys(checkpoint: Scene.checkpoint)) == 9000)
+        #expect(try await control.keyCount(database: 0, excluding: ReservedKeys(checkpoint: Scene.checkpoint)) == 9000)
         #expect(try await control.databasesWithKeys() == [0])
         #expect(try await control.figures().keys == 9000)
         #expect(try await control.keyspaceFigures().keys == [0: 9000])
 
         try await control.unlink(names.map { Array($0.utf8) } + [Array("none".utf8)], database: 0)
         #expect(try scene.keyCount() == 0)
-        #expect(try await control.isEmpty(besides: ReservedKeys(checkpoint: Scene.checkpoint)))
+        #expect(try await control.isEmpty(excluding: ReservedKeys(checkpoint: Scene.checkpoint)))
         await control.close()
     }
 

@@ -20,7 +20,7 @@ import Testing
         let control = TargetControl(connector: TargetConnector(settings: settings))
         // When they were listed, database 2 was empty.
         let survey = try #require(
-            try await DatabaseSurvey(of: [0], task: "test", besides: ReservedKeys(checkpoint: "k"), on: control))
+            try await DatabaseSurvey(of: [0], task: "test", excluding: ReservedKeys(checkpoint: "k"), on: control))
         await control.close()
         #expect(survey.keyCount(0) == 2)
         #expect(survey.keyCount(2) == nil, "it is to be counted")

@@ -20,7 +20,7 @@ import Wire
         let rights = try await control.rights(ownKey: "df2redis:checkpoint:test:owner")
         await control.close()
         var refusal: String?
-        do throws(TargetError) { try rights.demandNeeded(user: "app", ownKeys: ["df2redis:"]) } catch {
+        do throws(TargetError) { try rights.requireNeeded(user: "app", ownKeys: ["df2redis:"]) } catch {
             #expect(error.code == .permission)
             refusal = error.message
         }

@@ -133,7 +133,7 @@ import Wire
                 onLost: { error in losses.withLock { $0.append(error) } }, onRoom: {})
             for batch in batches { link.send(batch) }
             // Answer and reset have arrived before the socket is read.
-            nap(.milliseconds(300))
+            blockThread(for: .milliseconds(300))
             return link
         }
         try wait(until: "the connection is lost") { losses.withLock { $0.count } == 1 }

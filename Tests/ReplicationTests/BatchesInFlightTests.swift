@@ -19,7 +19,7 @@ extension CommandBatch {
         script.linkUp(nil)
         script.expect("decode")
         script.decoded(.more)
-        script.fill = .init(isFull: true, hasContent: true, mayFollow: true)
+        script.batchState = .init(isFull: true, hasContent: true, mayFollow: true)
         script.expect("send")
         let first = script.valueBatch()
         script.send(first)
@@ -29,7 +29,7 @@ extension CommandBatch {
             batches.append(script.valueBatch())
             script.join(batches[batches.count - 1])
         }
-        script.fill.mayFollow = false
+        script.batchState.mayFollow = false
         script.expect("wait")
         return (script, batches)
     }
@@ -38,11 +38,11 @@ extension CommandBatch {
         let (script, batches) = script()
         script.complete(batches[0])
         script.expect("wait")
-        script.fill.mayFollow = true
+        script.batchState.mayFollow = true
         script.expect("send")
         let next = script.valueBatch()
         script.join(next)
-        script.fill.mayFollow = false
+        script.batchState.mayFollow = false
         for batch in batches.dropFirst() {
             script.complete(batch)
             script.expect("wait")
@@ -57,7 +57,7 @@ extension CommandBatch {
         script.linkUp(nil)
         script.expect("decode")
         script.decoded(.more)
-        script.fill = .init(isFull: true, hasContent: true, mayFollow: true)
+        script.batchState = .init(isFull: true, hasContent: true, mayFollow: true)
         script.expect("send")
         let batch = CommandBatch()
         batch.append("SET", Array("k".utf8), Array("v".utf8))
@@ -72,14 +72,14 @@ extension CommandBatch {
         let (script, batches) = script()
         script.holdBack()
         script.complete(batches[1])
-        script.fill.mayFollow = true
+        script.batchState.mayFollow = true
         script.expect("wait")
         script.complete(batches[2])
         script.expect("send again \(Self.name(1))")
         script.send(batches[0])
         // It was the last of them, so others may follow it.
         script.expect("send")
-        script.fill.mayFollow = false
+        script.batchState.mayFollow = false
         script.complete(batches[0])
         #expect(script.confirmed == Self.name(1))
         script.expect("send")
@@ -89,10 +89,10 @@ extension CommandBatch {
         let (script, batches) = script()
         script.holdBack()
         script.holdBack()
-        script.turnAway(batches[2])
+        script.refuseTemporarily(batches[2])
         script.expect("report targetLost", "connect after 1", "wait")
         script.linkUp(nil)
-        script.expect("resend: elsewhere")
+        script.expect("resend: unrelated")
         script.send(batches[2])
         script.complete(batches[2])
         script.expect("report targetFound", "send again \(Self.name(1))")
@@ -164,7 +164,7 @@ extension CommandBatch {
     @Test func `becomes quiet when all batches are answered, and resends a refused one after the release`() {
         let (script, batches) = script()
         script.quiesce()
-        script.fill.mayFollow = true
+        script.batchState.mayFollow = true
         script.expect("wait")
         script.holdBack()
         script.complete(batches[1])

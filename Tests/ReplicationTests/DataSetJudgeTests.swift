@@ -249,7 +249,7 @@ import Testing
         verification.compared()
         #expect(verification.figures.phase == .done)
         #expect(keys.mendable == 0)
-        keys.areBack()
+        keys.noteNoneMissing()
         #expect(keys.searchable(among: 3000) == 0, "it has found nothing, so the next is not worth it")
     }
 
@@ -257,10 +257,10 @@ import Testing
         keys.beginSearch(for: 1, among: 3000)
         _ = verification.take(stop: {})
         verification.found(.asked)
-        keys.areBack()
+        keys.noteNoneMissing()
         #expect(keys.searchable(among: 3000) == 0, "it is still running")
         verification.compared()
-        keys.areBack()
+        keys.noteNoneMissing()
         #expect(keys.searchable(among: 3000) == MissingKeys.most)
         keys.beginSearch(for: 1, among: 3000)
         #expect(keys.mendable == MissingKeys.most)

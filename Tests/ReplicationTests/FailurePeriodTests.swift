@@ -6,7 +6,7 @@ import Testing
     @Test func `is reported when it begins, and when it has been absent for a minute`() {
         var period = FailurePeriod()
         let begin = ContinuousClock.now
-        func note(_ hasFailed: Bool, _ seconds: Int) -> FailurePeriod.News? {
+        func note(_ hasFailed: Bool, _ seconds: Int) -> FailurePeriod.Change? {
             period.note(hasFailed: hasFailed, at: begin + .seconds(seconds))
         }
         #expect(note(false, 0) == nil)

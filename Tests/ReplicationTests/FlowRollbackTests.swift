@@ -44,7 +44,8 @@ import Testing
 
     @Test func `is the start of a full sync if the source cannot send what is missing`() {
         let none: [NodeWatch.Verdict] = [
-            .older(nil), .older(mark(nil)), .older(mark(70, id: "other")), .unremoved(mark(70)), .doubtful, .emptied,
+            .older(nil), .older(mark(nil)), .older(mark(70, id: "other")), .lacksUnrepeatable(mark(70)), .doubtful,
+            .emptied,
         ]
         for verdict in none {
             let rollback = rollback(verdict)
@@ -57,7 +58,7 @@ import Testing
 
     @Test func `comes with the mark found on the node as the new expectation`() {
         #expect(rollback(.older(mark(70))).watch.text == "5:1:3:abcdef:ff:1:9")
-        #expect(rollback(.unremoved(mark(70))).watch.text == "5:1:3:abcdef:ff:1:9")
+        #expect(rollback(.lacksUnrepeatable(mark(70))).watch.text == "5:1:3:abcdef:ff:1:9")
         #expect(rollback(.older(nil)).watch.text.isEmpty)
         #expect(rollback(.doubtful).watch.text.isEmpty)
     }
@@ -67,7 +68,7 @@ import Testing
             session: .init(replicationID: "id", syncID: "SYNC1", flowCount: 2, protocolVersion: 5),
             position: nil, lastCrossing: nil, watch: NodeWatch())
         let words: [(NodeWatch.Verdict, String)] = [
-            (.older(nil), "without writes"), (.unremoved(mark(1)), "without a flush"),
+            (.older(nil), "without writes"), (.lacksUnrepeatable(mark(1)), "without a flush"),
             (.doubtful, "has slots that came"),
             (.emptied, "was emptied"),
         ]
@@ -83,7 +84,7 @@ import Testing
     @Test func `is read from the fields of the checkpoint`() throws {
         let fields: [String?] = ["stable id 1 7", "5:1:9:abcdef:ff", "6 0,1", "3"]
         let checkpoint = try #require(ClusterTargetOpening.Checkpoint(fields, runID: "run"))
-        #expect(checkpoint.finding == FlowTargetFinding(runID: "run", checkpoint: "stable id 1 7", beside: 3))
+        #expect(checkpoint.finding == FlowTargetFinding(runID: "run", checkpoint: "stable id 1 7", outOfStreamCount: 3))
         #expect(checkpoint.watch.expectedSlots == [KeySlot(5)])
         #expect(checkpoint.lastCrossing == CrossingNote(lsn: 6, databases: [0, 1]))
         #expect(checkpoint.hasPredecessor)

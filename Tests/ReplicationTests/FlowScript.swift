@@ -10,7 +10,7 @@ import Wire
 /// A flow's state machine, driven by hand: the test reports events and reads the next action.
 final class FlowScript {
     private var machine: FlowStateMachine
-    var fill = FlowStateMachine.Fill()
+    var batchState = FlowStateMachine.BatchState()
     var now = ContinuousClock.now
     private var nextLSN: UInt64 = 1
     /// The next action, if the test has read it but not taken it.
@@ -20,20 +20,22 @@ final class FlowScript {
 
     /// - Parameters:
     ///   - position: where a continued flow begins; `nil` for a full sync.
-    ///   - beside: the count of writes beside the stream before that.
+    ///   - outOfStreamCount: the count of writes beside the stream before that.
     init(
-        at position: UInt64? = 1, beside: UInt64 = 0, store: CheckpointSettings.Store = .target, repeating: Bool = false
+        at position: UInt64? = 1, outOfStreamCount: UInt64 = 0, store: CheckpointSettings.Store = .target,
+        repeating: Bool = false
     ) {
         let scene = EncoderScene(context: {
             $0.checkpoint.store = store
             $0.targetRunID = FlowScript.runID
         })
-        var log = CommitLog(FlowID(0), context: scene.context)
+        var commits = CommitTracker(FlowID(0), context: scene.context)
         if let position {
-            log.setResumePoint(StreamMark(next: LSN(position), beside: beside), repeating: repeating)
+            commits.setResumePoint(
+                StreamMark(next: LSN(position), outOfStreamCount: outOfStreamCount), repeating: repeating)
             nextLSN = position
         }
-        machine = FlowStateMachine(flow: FlowID(0), log: log, targetRunID: FlowScript.runID)
+        machine = FlowStateMachine(flow: FlowID(0), commits: commits, targetRunID: FlowScript.runID)
     }
 
     /// A flow that is connected, with nothing to do.
@@ -54,9 +56,11 @@ final class FlowScript {
 
     // MARK: What happens
 
-    var confirmed: String? { machine.log.confirmed }
-    func linkUp(_ checkpoint: String?, beside: UInt64 = 0, run: String = FlowScript.runID, atFirst: Bool = true) {
-        let finding = FlowTargetFinding(runID: run, checkpoint: checkpoint, beside: beside)
+    var confirmed: String? { machine.commits.confirmed }
+    func linkUp(
+        _ checkpoint: String?, outOfStreamCount: UInt64 = 0, run: String = FlowScript.runID, atFirst: Bool = true
+    ) {
+        let finding = FlowTargetFinding(runID: run, checkpoint: checkpoint, outOfStreamCount: outOfStreamCount)
         machine.linkUp(finding, isAtFirstAttempt: atFirst)
     }
     func bytes() { machine.bytesAvailable() }
@@ -69,7 +73,7 @@ final class FlowScript {
         machine.confirm(batch)
         machine.completed()
     }
-    func turnAway(_ batch: CommandBatch) { machine.turnedAway(batch, "OOM") }
+    func refuseTemporarily(_ batch: CommandBatch) { machine.temporarilyRefused(batch, "OOM") }
     func send(_ batch: CommandBatch) { machine.sent(batch, at: now) }
     func join(_ batch: CommandBatch) { machine.joined(batch, at: now) }
     func holdBack() { machine.heldBack() }
@@ -86,7 +90,7 @@ final class FlowScript {
     func fail() { machine.fail(ReplicationError(.policy, "stop")) }
     func close() { machine.close() }
 
-    func hasMore(isEmpty: Bool = true) -> Bool { machine.hasMore(fill, isEmpty: isEmpty) }
+    func hasMore(isEmpty: Bool = true) -> Bool { machine.hasMore(batchState, isEmpty: isEmpty) }
 
     /// A sealed batch of one record.
     func batch() -> CommandBatch {
@@ -125,12 +129,12 @@ final class FlowScript {
         bytes()
         expect("decode")
         decoded(.nothingMore)
-        fill.hasContent = true
+        batchState.hasContent = true
         now += .seconds(1)
         expect("send")
         let batch = batch()
         send(batch)
-        fill.hasContent = false
+        batchState.hasContent = false
         expect("wait")
         return batch
     }
@@ -139,7 +143,7 @@ final class FlowScript {
 
     /// Returns whether `action` is the next action, and takes it if so.
     func isNext(_ action: String) -> Bool {
-        if upcoming == nil { upcoming = machine.next(fill, at: now).text }
+        if upcoming == nil { upcoming = machine.next(batchState, at: now).text }
         guard upcoming == action else { return false }
         upcoming = nil
         return true
@@ -147,7 +151,7 @@ final class FlowScript {
 
     func expect(_ actions: String..., at location: SourceLocation = #_sourceLocation) {
         for action in actions {
-            let next = upcoming ?? machine.next(fill, at: now).text
+            let next = upcoming ?? machine.next(batchState, at: now).text
             upcoming = nil
             #expect(next == action, sourceLocation: location)
         }

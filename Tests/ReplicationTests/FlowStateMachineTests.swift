@@ -43,7 +43,7 @@ extension CommandBatch {
         // Decoding continues while a batch is in flight.
         script.expect("decode")
         script.decoded(.nothingMore)
-        script.fill.hasContent = true
+        script.batchState.hasContent = true
         script.expect("wait")
         script.complete(first)
         script.expect("wake", "wait")
@@ -57,7 +57,7 @@ extension CommandBatch {
         script.bytes()
         script.expect("decode")
         script.decoded(.more)
-        script.fill = .init(isFull: true, hasContent: true)
+        script.batchState = .init(isFull: true, hasContent: true)
         script.expect("wait")
         script.complete(first)
         script.expect("send")
@@ -68,7 +68,7 @@ extension CommandBatch {
         script.bytes()
         script.expect("decode")
         script.decoded(.nothingMore)
-        script.fill.hasContent = true
+        script.batchState.hasContent = true
         script.expect("send")
         script.pace()
         script.expect("wait")
@@ -145,7 +145,7 @@ extension CommandBatch {
             script.lose(words)
             script.expect("report targetLost", "connect after 0")
             script.linkUp(before, run: run, atFirst: atFirst)
-            for text in ["complaint", "silence", "elsewhere"] {
+            for text in ["complaint", "silence", "unrelated"] {
                 // One of them is next.
                 if script.isNext("resend: \(text)") { return text }
             }
@@ -154,8 +154,8 @@ extension CommandBatch {
         #expect(evidence("ERR Protocol error: invalid bulk length") == "complaint")
         #expect(evidence(nil) == "silence")
         #expect(evidence("ERR something else") == "silence")
-        #expect(evidence("ERR Protocol error: invalid bulk length", run: "run-2") == "elsewhere")
-        #expect(evidence("ERR Protocol error: invalid bulk length", atFirst: false) == "elsewhere")
+        #expect(evidence("ERR Protocol error: invalid bulk length", run: "run-2") == "unrelated")
+        #expect(evidence("ERR Protocol error: invalid bulk length", atFirst: false) == "unrelated")
     }
 
     @Test func `compares with the run id of a restarted target from then on`() {
@@ -164,7 +164,7 @@ extension CommandBatch {
         script.lose()
         script.expect("report targetLost", "connect after 0")
         script.linkUp(before, run: "run-2")
-        script.expect("resend: elsewhere")
+        script.expect("resend: unrelated")
         script.send(batch)
         script.lose()
         script.expect("connect after 0")
@@ -223,16 +223,16 @@ extension CommandBatch {
         let (script, batch) = Script.sending()
         let before = script.confirmed
         for refusal in 1...3 {
-            script.turnAway(batch)
+            script.refuseTemporarily(batch)
             if refusal == 1 { script.expect("report targetLost") }
             script.expect("connect after \(refusal)", "wait")
             script.linkUp(before)
-            script.expect("resend: elsewhere", "wait")
+            script.expect("resend: unrelated", "wait")
             script.send(batch)
         }
         script.complete(batch)
         script.expect("report targetFound", "wait")
-        script.turnAway(script.sendRecord())
+        script.refuseTemporarily(script.sendRecord())
         script.expect("report targetLost", "connect after 1")
     }
 
@@ -249,18 +249,18 @@ extension CommandBatch {
         script.bytes()
         script.expect("decode")
         script.decoded(.more)
-        script.fill = .init(isFull: true, isInCommand: true, hasContent: true)
+        script.batchState = .init(isFull: true, isInCommand: true, hasContent: true)
         script.expect("begin")
         script.begin(CommandBatch())
         script.expect("wait")
         script.hasRoom()
-        script.fill.isFull = false
+        script.batchState.isFull = false
         script.expect("decode")
         script.decoded(.nothingMore)
         script.expect("grow", "wait")
         script.bytes()
         script.expect("decode")
-        script.fill.isInCommand = false
+        script.batchState.isInCommand = false
         script.decoded(.nothingMore)
         script.expect("seal")
         script.seal()
@@ -270,7 +270,7 @@ extension CommandBatch {
     @Test func `seals a long command before it waits for other flows or ends`() {
         for pause in [flush, fault] {
             let script = growing()
-            script.fill = .init(isFull: false, isInCommand: false, hasContent: true)
+            script.batchState = .init(isFull: false, isInCommand: false, hasContent: true)
             script.decoded(pause)
             script.expect("seal")
         }
@@ -278,7 +278,7 @@ extension CommandBatch {
 
     @Test func `writes no more of a long command's batch while a database is prepared`() {
         let script = growing()
-        script.fill = .init(isFull: true, isInCommand: false, hasContent: true)
+        script.batchState = .init(isFull: true, isInCommand: false, hasContent: true)
         script.decoded(.databases)
         script.expect("prepareDatabases", "wait")
         script.decoded(.more)
@@ -302,7 +302,7 @@ extension CommandBatch {
         script.bytes()
         script.expect("decode")
         script.decoded(.more)
-        script.fill = .init(isFull: true, isInCommand: true, hasContent: true)
+        script.batchState = .init(isFull: true, isInCommand: true, hasContent: true)
         script.expect("begin")
         script.begin(CommandBatch())
         return script
@@ -315,11 +315,11 @@ extension CommandBatch {
         script.bytes()
         script.expect("decode")
         script.decoded(flush)
-        script.fill.hasContent = true
+        script.batchState.hasContent = true
         script.expect("wait")
         script.complete(batch)
         script.expect("send")
-        script.fill.hasContent = false
+        script.batchState.hasContent = false
         let second = script.batch()
         script.send(second)
         script.expect("wait")
@@ -365,7 +365,7 @@ extension CommandBatch {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
-        script.fill.hasContent = true
+        script.batchState.hasContent = true
         script.decoded(.databases)
         script.expect("prepareDatabases", "wait")
         script.bytes()
@@ -394,12 +394,12 @@ extension CommandBatch {
         let script = Script.idle()
         script.bytes()
         script.expect("decode")
-        script.fill.hasContent = true
+        script.batchState.hasContent = true
         script.decoded(fault)
         script.expect("send")
         let batch = script.batch()
         script.send(batch)
-        script.fill.hasContent = false
+        script.batchState.hasContent = false
         script.expect("wait")
         script.complete(batch)
         script.expect("report failed: opcode 99", "wait")
@@ -424,13 +424,13 @@ extension CommandBatch {
         script.bytes()
         script.expect("decode")
         script.decoded(.nothingMore)
-        script.fill.hasContent = true
+        script.batchState.hasContent = true
         script.complete(batch)
         // In a drain the batch does not wait for more records.
         script.expect("send")
         let second = script.batch()
         script.send(second)
-        script.fill.hasContent = false
+        script.batchState.hasContent = false
         script.complete(second)
         script.expect("drained", "wait")
     }
@@ -464,7 +464,7 @@ extension CommandBatch {
         script.complete(batch)
         script.expect("becameQuiet", "wait")
         script.bytes()
-        script.fill.hasContent = true
+        script.batchState.hasContent = true
         script.expect("wait")
         script.release()
         script.expect("decode")
@@ -534,8 +534,8 @@ extension CommandBatch {
             script.hasRoom()
             script.resume()
             script.fail()
-            script.turnAway(CommandBatch())
-            script.fill = .init(isFull: true, hasContent: true)
+            script.refuseTemporarily(CommandBatch())
+            script.batchState = .init(isFull: true, hasContent: true)
             #expect(script.isNext("wait"), "\(name)")
             #expect(!script.hasMore(isEmpty: false), "\(name)")
         }

@@ -176,7 +176,7 @@ import Testing
         try wait(until: "two batches are full") { scene.status.queuedBytes > 0 && scene.status.lagRecords > 100 }
         try wait(until: "decoding waits") {
             let before = scene.status.decodedLSN
-            nap(.milliseconds(50))
+            blockThread(for: .milliseconds(50))
             return scene.status.decodedLSN == before
         }
         let status = scene.status

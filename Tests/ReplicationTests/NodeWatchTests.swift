@@ -41,7 +41,7 @@ import Testing
         #expect(older.restart(of: "other", before: 9, after: nil) == nil)
         #expect(older.restart(of: "id", before: 9, after: CrossingNote(lsn: 4)) == 5)
         #expect(older.restart(of: "id", before: 9, after: CrossingNote(lsn: 5)) == nil)
-        for verdict in [NodeWatch.Verdict.older(nil), .unremoved(mark(1)), .doubtful, .ahead, .complete] {
+        for verdict in [NodeWatch.Verdict.older(nil), .lacksUnrepeatable(mark(1)), .doubtful, .ahead, .complete] {
             #expect(verdict.restart(of: "id", before: 9, after: nil) == nil)
         }
     }
@@ -151,8 +151,8 @@ import Testing
         let topology = topology(Self.a, Self.b)
         watch.sent(mark(1, epoch: 2).stamp, to: Self.a, in: KeySlot(0), of: topology)
         watch.confirmed(at: Self.a, in: topology)
-        #expect(watch.check(mark(9), in: KeySlot(0), of: topology) == .unremoved(mark(9)))
-        #expect(NodeWatch(text: watch.text).check(mark(9), in: KeySlot(0), of: topology) == .unremoved(mark(9)))
+        #expect(watch.check(mark(9), in: KeySlot(0), of: topology) == .lacksUnrepeatable(mark(9)))
+        #expect(NodeWatch(text: watch.text).check(mark(9), in: KeySlot(0), of: topology) == .lacksUnrepeatable(mark(9)))
         #expect(watch.check(mark(1, epoch: 2), in: KeySlot(0), of: topology) == .complete)
     }
 
@@ -189,16 +189,16 @@ import Testing
         #expect(watch.markedSlots == [KeySlot(0), KeySlot(7), KeySlot(100), KeySlot(107)])
         #expect(watch.slot(at: Self.b, in: topology) == KeySlot(107))
         #expect(watch.check(mark(5), in: KeySlot(7), of: topology) == .complete)
-        #expect(watch.check(mark(4), in: KeySlot(7), of: topology) == .unremoved(mark(4)))
+        #expect(watch.check(mark(4), in: KeySlot(7), of: topology) == .lacksUnrepeatable(mark(4)))
         #expect(watch.check(nil, in: KeySlot(7), of: topology) == .older(nil))
         // What was written after the removal can be repeated.
         watch.sent(mark(8).stamp, to: Self.a, in: KeySlot(7), of: topology)
         watch.confirmed(at: Self.a, in: topology)
         #expect(watch.check(mark(6), in: KeySlot(7), of: topology) == .older(mark(6)))
-        #expect(watch.check(mark(4), in: KeySlot(7), of: topology) == .unremoved(mark(4)))
+        #expect(watch.check(mark(4), in: KeySlot(7), of: topology) == .lacksUnrepeatable(mark(4)))
         let read = NodeWatch(text: watch.text)
         #expect(read.text == watch.text)
-        #expect(read.check(mark(4), in: KeySlot(7), of: topology) == .unremoved(mark(4)))
+        #expect(read.check(mark(4), in: KeySlot(7), of: topology) == .lacksUnrepeatable(mark(4)))
         #expect(read.lastEpoch == 1)
     }
 

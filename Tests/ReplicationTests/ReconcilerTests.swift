@@ -125,7 +125,7 @@ import Testing
             (1, 999, false),
         ])
     func `removes nothing if it has brought hardly any keys`(_ keys: Int, _ before: Int, _ stops: Bool) {
-        #expect(RemovalBrake.stops(bringing: keys, over: before) == stops)
+        #expect(RemovalGuard.forbids(bringing: keys, over: before) == stops)
     }
 }
 
@@ -147,9 +147,9 @@ import Testing
     }
 
     @Test func `is compared with the source of the next full sync`() {
-        #expect(FilledFrom("abc", next: "abc") == nil)
-        #expect(FilledFrom("abc", next: "def") == .another)
-        #expect(FilledFrom(nil, next: "def") == .unknown)
+        #expect(PreviousSource("abc", next: "abc") == nil)
+        #expect(PreviousSource("abc", next: "def") == .another)
+        #expect(PreviousSource(nil, next: "def") == .unknown)
     }
 }
 

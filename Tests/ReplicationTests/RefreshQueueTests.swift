@@ -51,16 +51,17 @@ import Testing
     }
 
     private func refresh(
-        _ names: [String], _ queue: RefreshQueue, flow: Int = 0, at mark: (next: UInt64, beside: UInt64)
+        _ names: [String], _ queue: RefreshQueue, flow: Int = 0, at mark: (next: UInt64, outOfStreamCount: UInt64)
     ) {
         for name in names { queue.ask(request(name, flow: flow)) }
         for request in queue.take(atMost: 9) {
-            queue.finish(request.key, .written, at: StreamMark(next: LSN(mark.next), beside: mark.beside))
+            queue.finish(
+                request.key, .written, at: StreamMark(next: LSN(mark.next), outOfStreamCount: mark.outOfStreamCount))
         }
     }
 
-    private func lost(_ queue: RefreshQueue, at marks: (next: UInt64, beside: UInt64)...) -> [String] {
-        queue.resume(at: marks.map { StreamMark(next: LSN($0.next), beside: $0.beside) })
+    private func lost(_ queue: RefreshQueue, at marks: (next: UInt64, outOfStreamCount: UInt64)...) -> [String] {
+        queue.resume(at: marks.map { StreamMark(next: LSN($0.next), outOfStreamCount: $0.outOfStreamCount) })
         time.pass(100_000)
         return names(queue.take(atMost: 99)).sorted()
     }
@@ -74,7 +75,7 @@ import Testing
         #expect(lost(queue, at: (6, 2), (3, 9)) == [])
         #expect(lost(queue, at: (5, 1), (3, 9)) == ["b", "c"], "at the same position, and after it")
         for name in ["b", "c"] {
-            queue.finish(request(name).key, .written, at: StreamMark(next: LSN(5), beside: 2))
+            queue.finish(request(name).key, .written, at: StreamMark(next: LSN(5), outOfStreamCount: 2))
         }
         #expect(lost(queue, at: (5, 2), (3, 8)) == ["other"])
         #expect(log.messages.count == 2)
@@ -115,7 +116,7 @@ import Testing
         var queue = rememberingQueue(mostHistoryBytes: 400)
         func resume(_ marks: (UInt64, UInt64)...) -> Bool {
             let before = log.messages.count
-            queue.resume(at: marks.map { StreamMark(next: LSN($0.0), beside: $0.1) })
+            queue.resume(at: marks.map { StreamMark(next: LSN($0.0), outOfStreamCount: $0.1) })
             return log.messages[before...].contains { $0.contains("more than is remembered") }
         }
         refresh(["first"], queue, flow: 2, at: (3, 1))
@@ -165,8 +166,8 @@ import Testing
             refresh(["key:\(number)"], queue, at: (UInt64(number), 0))
             time.pass(1000)
         }
-        queue.resume(at: [StreamMark(next: LSN(38), beside: 0)], isOfFile: isOfFile)
-        queue.resume(at: [StreamMark(next: LSN(1), beside: 0)], isOfFile: isOfFile)
+        queue.resume(at: [StreamMark(next: LSN(38), outOfStreamCount: 0)], isOfFile: isOfFile)
+        queue.resume(at: [StreamMark(next: LSN(1), outOfStreamCount: 0)], isOfFile: isOfFile)
         #expect(log.contains("2 keys that had been read at the source"))
         #expect(log.contains("'df2redis verify' finds those that differ"))
         #expect(log.contains("the target has lost its last writes") == !isOfFile)

@@ -47,7 +47,7 @@ private final class RivalScene {
         ) async -> TargetError.Code? {
             let claim = SourceClaim(replicationID: source, instance: Substring(instance), scope: scope)
             do throws(TargetError) {
-                try await RivalTasks(registry: registry, control: control).demandNone(beside: claim)
+                try await RivalTasks(registry: registry, control: control).requireNone(rivaling: claim)
                 return nil
             } catch { return error.code }
         }

@@ -31,7 +31,7 @@ private actor Gate {
             endpoint: Endpoint(host: "127.0.0.1", port: redis.port), clientName: "df2redis:test")
         let control = TargetControl(connector: TargetConnector(settings: settings))
         let survey = try #require(
-            try await DatabaseSurvey(of: [], task: "test", besides: ReservedKeys(checkpoint: "k"), on: control))
+            try await DatabaseSurvey(of: [], task: "test", excluding: ReservedKeys(checkpoint: "k"), on: control))
         await control.close()
         let target = KnownTarget()
         target.learn(survey)
@@ -48,7 +48,7 @@ private actor Gate {
     }
 
     @SessionActor @Test func `run one of a kind at a time`() async {
-        let (tasks, gate) = (SideTasks(), Gate())
+        let (tasks, gate) = (BackgroundTasks(), Gate())
         let runs = Lock(0)
         for _ in 0..<3 {
             tasks.start(.ping) {
@@ -66,9 +66,9 @@ private actor Gate {
     }
 
     @SessionActor @Test func `are cancelled and awaited at the end`() async {
-        let tasks = SideTasks()
-        let ended = Lock<[SideTasks.Job]>([])
-        for job in [SideTasks.Job.ping, .reconciliation, .restoration] {
+        let tasks = BackgroundTasks()
+        let ended = Lock<[BackgroundTasks.Job]>([])
+        for job in [BackgroundTasks.Job.ping, .reconciliation, .restoration] {
             tasks.start(job) {
                 await waitForCancellation()
                 ended.withLock { $0.append(job) }
@@ -216,7 +216,7 @@ extension RunAlone.`A poll of the target while a session catches up` {
             #expect(throws: ReplicationError.self) { try reactions.handle(findings) }
             break
         }
-        await scope.sideTasks.end()
+        await scope.backgroundTasks.end()
         await scope.task.targetWatch.close()
     }
 }

@@ -18,22 +18,22 @@ extension CommandBatch {
         script.complete(first)
         script.expect("wait")
         let batch = script.refreshBatch()
-        script.fill.hasContent = true
+        script.batchState.hasContent = true
         script.now += .seconds(1)
         script.resume()
         script.expect("send")
         script.send(batch)
-        script.fill.hasContent = false
+        script.batchState.hasContent = false
         script.expect("wait")
         #expect(script.confirmed == batch.checkpoint)
-        #expect(batch.progress.beside == 1)
+        #expect(batch.progress.outOfStreamCount == 1)
         script.lose()
         script.expect("report targetLost", "connect after 0")
-        script.linkUp(batch.checkpoint, beside: isApplied ? 1 : 0)
+        script.linkUp(batch.checkpoint, outOfStreamCount: isApplied ? 1 : 0)
         script.expect(isApplied ? "confirmInDoubt" : "resend: silence")
     }
 
-    private static let lostBeside =
+    private static let outOfStreamWritesLost =
         "report failed: the target came back without the last of what was written beside the stream: values that were read at the source, TTLs"
 
     @Test(arguments: [false, true])
@@ -43,12 +43,12 @@ extension CommandBatch {
         script.expect("wait")
         for number in 1...2 {
             let batch = script.refreshBatch()
-            script.fill.hasContent = true
+            script.batchState.hasContent = true
             script.now += .seconds(1)
             script.resume()
             script.expect("send")
             script.send(batch)
-            script.fill.hasContent = false
+            script.batchState.hasContent = false
             script.expect("wait")
             if number == 1 || !isInDoubt {
                 script.complete(batch)
@@ -58,18 +58,18 @@ extension CommandBatch {
         script.lose()
         if isInDoubt { script.expect("report targetLost") }
         script.expect(isInDoubt ? "connect after 0" : "connect after 0 at once")
-        script.linkUp(script.confirmed, beside: isInDoubt ? 0 : 1)
-        script.expect(Self.lostBeside, "wait")
+        script.linkUp(script.confirmed, outOfStreamCount: isInDoubt ? 0 : 1)
+        script.expect(Self.outOfStreamWritesLost, "wait")
     }
 
     @Test func `must be complete at the target for the flow to begin`() {
-        let script = Script(at: 5, beside: 3)
-        script.linkUp(script.confirmed, beside: 3)
+        let script = Script(at: 5, outOfStreamCount: 3)
+        script.linkUp(script.confirmed, outOfStreamCount: 3)
         script.expect("decode")
-        #expect(script.refreshBatch().progress.beside == 4)
-        let other = Script(at: 5, beside: 3)
-        other.linkUp(other.confirmed, beside: 2)
-        other.expect(Self.lostBeside, "wait")
+        #expect(script.refreshBatch().progress.outOfStreamCount == 4)
+        let other = Script(at: 5, outOfStreamCount: 3)
+        other.linkUp(other.confirmed, outOfStreamCount: 2)
+        other.expect(Self.outOfStreamWritesLost, "wait")
     }
 
     @Test func `lets the flow begin at a position in the spelling of an earlier version`() {

@@ -5,26 +5,26 @@ import Testing
 
 @Suite struct `A cut-over that is interrupted` {
     @Test func `before the pause has nothing to lift, and pauses nobody afterwards`() {
-        let turn = CutoverProgress()
-        #expect(!turn.isInterrupted)
-        #expect(turn.interrupt() == .untouched)
-        #expect(turn.isInterrupted)
-        #expect(!turn.pause())
-        #expect(!turn.pass())
+        let progress = CutoverProgress()
+        #expect(!progress.isInterrupted)
+        #expect(progress.interrupt() == .notPaused)
+        #expect(progress.isInterrupted)
+        #expect(!progress.pause())
+        #expect(!progress.commit())
     }
 
     @Test func `during the pause has the pause to lift, and does not go on`() {
-        let turn = CutoverProgress()
-        #expect(turn.pause())
-        #expect(turn.interrupt() == .paused)
-        #expect(!turn.pass())
+        let progress = CutoverProgress()
+        #expect(progress.pause())
+        #expect(progress.interrupt() == .paused)
+        #expect(!progress.commit())
     }
 
     @Test func `goes on if the task has already been asked to leave`() {
-        let turn = CutoverProgress()
-        #expect(turn.pause() && turn.pass())
-        #expect(turn.interrupt() == .passed)
-        #expect(!turn.isInterrupted)
+        let progress = CutoverProgress()
+        #expect(progress.pause() && progress.commit())
+        #expect(progress.interrupt() == .committed)
+        #expect(!progress.isInterrupted)
     }
 }
 

@@ -14,7 +14,7 @@ import Wire
         for status in Service.ExitStatus.allCases {
             let first = Service.ExitStatus(code: status.code)
             #expect(first?.code == status.code)
-            #expect(first?.mayHealByRestart == status.mayHealByRestart, "\(status)")
+            #expect(first?.mayRestartHelp == status.mayRestartHelp, "\(status)")
         }
         #expect(Service.ExitStatus(code: 2) == nil)
     }

@@ -7,15 +7,15 @@ import Testing
 
 @Suite struct `The monitor's alerts` {
     @Test func `are reported once when raised and once when cleared`() {
-        var book = AlertBook()
+        var activeAlerts = ActiveAlerts()
         let (slow, log) = (Alert(name: "unanswered", message: "slow"), Alert(name: "log", message: "inflight 1"))
-        #expect(book.update([]) == [])
-        #expect(book.update([slow]) == [.raised(slow)])
-        #expect(book.update([Alert(name: "unanswered", message: "slower")]) == [])
-        #expect(book.update([slow, log]) == [.raised(log)])
-        #expect(book.update([log]) == [.cleared(slow)])
-        #expect(book.update([]) == [.cleared(log)])
-        #expect(book.update([slow]) == [.raised(slow)])
+        #expect(activeAlerts.update([]) == [])
+        #expect(activeAlerts.update([slow]) == [.raised(slow)])
+        #expect(activeAlerts.update([Alert(name: "unanswered", message: "slower")]) == [])
+        #expect(activeAlerts.update([slow, log]) == [.raised(log)])
+        #expect(activeAlerts.update([log]) == [.cleared(slow)])
+        #expect(activeAlerts.update([]) == [.cleared(log)])
+        #expect(activeAlerts.update([slow]) == [.raised(slow)])
     }
 
     @Test func `about the source's log are cleared after a quiet time`() {

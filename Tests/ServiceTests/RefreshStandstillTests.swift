@@ -12,28 +12,28 @@ import Testing
 
     @Test func `make the command ask the task for the reason after seconds without progress`() {
         var standstill = RefreshStandstill(at: begin)
-        #expect(standstill.lasts(waiting: 3, at: begin) == false)
-        #expect(standstill.lasts(waiting: 3, at: begin + .seconds(4)) == false)
-        #expect(standstill.lasts(waiting: 2, at: begin + .seconds(5)) == false, "one is done")
-        #expect(standstill.lasts(waiting: 2, at: begin + .seconds(10)) == true)
-        #expect(standstill.lasts(waiting: 0, at: begin + .seconds(20)) == false)
+        #expect(standstill.needsReason(waiting: 3, at: begin) == false)
+        #expect(standstill.needsReason(waiting: 3, at: begin + .seconds(4)) == false)
+        #expect(standstill.needsReason(waiting: 2, at: begin + .seconds(5)) == false, "one is done")
+        #expect(standstill.needsReason(waiting: 2, at: begin + .seconds(10)) == true)
+        #expect(standstill.needsReason(waiting: 0, at: begin + .seconds(20)) == false)
     }
 
     @Test func `have each kind of reason reported only once`() {
         var standstill = RefreshStandstill(at: begin)
-        _ = standstill.lasts(waiting: 1, at: begin)
-        #expect(standstill.takeNews() == nil)
+        _ = standstill.needsReason(waiting: 1, at: begin)
+        #expect(standstill.takeNewReason() == nil)
         standstill.explain(by: document(.targetLost, "the target: 5 s"), at: begin + .seconds(5))
-        #expect(standstill.takeNews() == "the target: 5 s")
-        #expect(standstill.lasts(waiting: 1, at: begin + .seconds(9)) == false, "it is not asked all the time")
+        #expect(standstill.takeNewReason() == "the target: 5 s")
+        #expect(standstill.needsReason(waiting: 1, at: begin + .seconds(9)) == false, "it is not asked all the time")
         standstill.explain(by: document(.targetLost, "the target: 10 s"), at: begin + .seconds(10))
-        #expect(standstill.takeNews() == nil)
+        #expect(standstill.takeNewReason() == nil)
         #expect(standstill.reason == "the target: 10 s")
         standstill.explain(by: document(.notStable, "connecting"), at: begin + .seconds(15))
-        #expect(standstill.takeNews() == "connecting")
-        _ = standstill.lasts(waiting: 0, at: begin + .seconds(16))
+        #expect(standstill.takeNewReason() == "connecting")
+        _ = standstill.needsReason(waiting: 0, at: begin + .seconds(16))
         #expect(standstill.reason == nil)
         standstill.explain(by: HealthDocument(.good), at: begin + .seconds(20))
-        #expect(standstill.takeNews()?.contains("see the task's log") == true)
+        #expect(standstill.takeNewReason()?.contains("see the task's log") == true)
     }
 }

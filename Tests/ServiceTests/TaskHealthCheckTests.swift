@@ -9,7 +9,7 @@ import Testing
             #expect(TaskHealthCheck.Verdict(failure) == .forbidden("\(failure)"))
         }
         for failure in [ControlClient.Failure.silent("no answer"), .failed("words"), .outdated("/x")] {
-            #expect(TaskHealthCheck.Verdict(failure) == .ill("\(failure)"))
+            #expect(TaskHealthCheck.Verdict(failure) == .unhealthy("\(failure)"))
         }
     }
 }

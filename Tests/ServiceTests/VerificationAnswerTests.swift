@@ -43,8 +43,8 @@ import Testing
     }
 
     @Test func `says what the comparison waits for`() {
-        #expect(answer { $0.phase = .waiting }.hindrance == nil)
-        #expect(answer { ($0.phase, $0.failure) = (.waiting, "the target: lost") }.hindrance == "the target: lost")
+        #expect(answer { $0.phase = .waiting }.waitReason == nil)
+        #expect(answer { ($0.phase, $0.failure) = (.waiting, "the target: lost") }.waitReason == "the target: lost")
         #expect(answer { $0.phase = .stopped }.commandStatus == .notDone)
     }
 }

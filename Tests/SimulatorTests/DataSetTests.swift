@@ -182,12 +182,12 @@ extension LargeValue {
         case .string:
             return .string(
                 stride(from: 0, to: elementBytes, by: Self.stringPieceBytes).flatMap { stringPiece(at: $0) })
-        case .list: return .list((0..<elements).map { element(at: $0).name })
-        case .set: return .set(Set((0..<elements).map { element(at: $0).name }))
+        case .list: return .list((0..<elements).map { element(at: $0).text })
+        case .set: return .set(Set((0..<elements).map { element(at: $0).text }))
         case .hash:
-            return .hash(Dictionary((0..<elements).map { (element(at: $0).name, element(at: $0).value) }) { $1 })
+            return .hash(Dictionary((0..<elements).map { (element(at: $0).text, element(at: $0).value) }) { $1 })
         case .zset:
-            return .zset(Dictionary((0..<elements).map { (element(at: $0).name, element(at: $0).score) }) { $1 })
+            return .zset(Dictionary((0..<elements).map { (element(at: $0).text, element(at: $0).score) }) { $1 })
         }
     }
 }

@@ -63,7 +63,7 @@ struct LegacyDocuments {
 
     /// The daemon's own comparison of both sides: the one that is under way on demand, or the last one. The results of
     /// `df2redis check` are in its file.
-    var check: String { JSONLine.text(of: LastVerification(status)) }
+    var check: String { JSONLine.text(of: LatestCheckDocument(status)) }
 
     var events: String {
         JSONLine.text(

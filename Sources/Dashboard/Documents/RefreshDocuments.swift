@@ -10,11 +10,11 @@ package struct RefreshReceipt: JSONDocument {
     package var noRoom: Int
     /// The value to pass to `GET /api/refresh`.
     package var mark: UInt64
-    /// The counts of `RefreshRest` before this request.
+    /// The counts of `RefreshProgress` before this request.
     package var failedBefore: Int
     package var leftOutBefore: Int
 
-    init(_ receipt: TaskDemands.Receipt) {
+    init(_ receipt: OperatorRequests.Receipt) {
         asked = receipt.asked
         unplaced = receipt.unplaced
         noRoom = receipt.noRoom
@@ -25,7 +25,7 @@ package struct RefreshReceipt: JSONDocument {
 }
 
 /// The progress of the keys that were requested before a mark: `GET /api/refresh`.
-package struct RefreshRest: JSONDocument {
+package struct RefreshProgress: JSONDocument {
     package var waiting: Int
     /// Keys that have changed each time they were read.
     package var changing: Int
@@ -34,11 +34,11 @@ package struct RefreshRest: JSONDocument {
     /// Keys that a policy leaves out, since the process began.
     package var leftOut: Int
 
-    init(_ rest: TaskDemands.Rest) {
-        waiting = rest.waiting
-        changing = rest.changing
-        failed = rest.failed
-        leftOut = rest.leftOut
+    init(_ progress: OperatorRequests.Progress) {
+        waiting = progress.waiting
+        changing = progress.changing
+        failed = progress.failed
+        leftOut = progress.leftOut
     }
 }
 
@@ -58,10 +58,10 @@ package struct StreamsDocument: JSONDocument {
     /// Whether the task is looking for further ones.
     package var walking: Bool
 
-    init(_ demands: TaskDemands, asked: Int? = nil) {
-        let figures = demands.streams.figures
-        waiting = demands.unfetchedStreams
-        failed = demands.rest(before: 0).failed
+    init(_ requests: OperatorRequests, asked: Int? = nil) {
+        let figures = requests.streams.figures
+        waiting = requests.unfetchedStreams
+        failed = requests.progress(before: 0).failed
         known = figures.count
         leftOut = figures.leftOut
         complete = figures.isComplete

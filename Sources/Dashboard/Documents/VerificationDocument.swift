@@ -1,6 +1,6 @@
 package import Replication
 
-package typealias VerificationAnswer = DemandAnswer<VerificationDocument>
+package typealias VerificationAnswer = OperatorRequestAnswer<VerificationDocument>
 
 /// A comparison of both sides that an operator requested: the answer of `/api/verify`, also part of the status.
 package struct VerificationDocument: JSONDocument, Equatable {

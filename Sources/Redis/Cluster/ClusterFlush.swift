@@ -34,9 +34,9 @@ struct ClusterFlush: Sendable {
     /// - Returns: the masters and the slots of their marks; `nil` if the task is not alone, in which case nothing is done.
     func run(_ fields: [(field: String, value: String)]?) async throws(TargetError) -> [MarkedMaster]? {
         let notice = FlushNotice.key(ofCheckpoint: checkpointKey)
-        _ = try await demand(["SET", notice, "1", "PX", "\(Self.noticeMilliseconds)"], at: notice)
-        guard registry.others(in: try await demand(["HGETALL", TaskRegistry.key], at: TaskRegistry.key)).isEmpty else {
-            _ = try await demand(["DEL", notice], at: notice)
+        _ = try await execute(["SET", notice, "1", "PX", "\(Self.noticeMilliseconds)"], at: notice)
+        guard registry.others(in: try await execute(["HGETALL", TaskRegistry.key], at: TaskRegistry.key)).isEmpty else {
+            _ = try await execute(["DEL", notice], at: notice)
             return nil
         }
         var masters: [MarkedMaster]
@@ -56,7 +56,7 @@ struct ClusterFlush: Sendable {
         }
         // The registry is in another slot, so it cannot be in that transaction. Until then the notice has kept other tasks
         // out.
-        _ = try await demand(registry.command, at: TaskRegistry.key)
+        _ = try await execute(registry.command, at: TaskRegistry.key)
         return masters
     }
 
@@ -74,10 +74,10 @@ struct ClusterFlush: Sendable {
 
     private static let moved = TargetError(.notReady, "the cluster's slots have moved during a flush")
 
-    private func demand(_ words: [String], at key: String) async throws(TargetError) -> RESPValue {
+    private func execute(_ words: [String], at key: String) async throws(TargetError) -> RESPValue {
         let arguments = words.map(\.bytes)
         return try await servers.at(key.bytes) { (server) throws(TargetError) in
-            try await server.demand(arguments, in: 0)
+            try await server.execute(arguments, in: 0)
         }
     }
 
@@ -107,11 +107,11 @@ struct ClusterFlush: Sendable {
         let words = flushWords + (hasRegistry ? [registry.command] : [])
         let mark = markCommand(for: server, masters)
         try await server.sequence { (sequence) throws(TargetError) in
-            try await sequence.demand("SELECT", "0")
-            try await sequence.demand("MULTI")
-            for command in words { try await sequence.demand(command) }
-            if let mark { try await sequence.demand(mark) }
-            try Self.check(try await sequence.demand("EXEC"))
+            try await sequence.execute("SELECT", "0")
+            try await sequence.execute("MULTI")
+            for command in words { try await sequence.execute(command) }
+            if let mark { try await sequence.execute(mark) }
+            try Self.check(try await sequence.execute("EXEC"))
         }
     }
 
@@ -146,11 +146,11 @@ struct ClusterFlush: Sendable {
     private func empty(_ slot: KeySlot, at server: TargetServers.Server) async throws(TargetError) -> Bool {
         let databases: [UInt32] =
             if case .flushDatabase(let database) = command { [database] } else {
-                ServerInfo(try await server.demand("INFO", "keyspace").text).keyCounts.keys.sorted()
+                ServerInfo(try await server.execute("INFO", "keyspace").text).keyCounts.keys.sorted()
             }
         var hasKeys = false
         for database in databases {
-            let reply = try await server.demand(
+            let reply = try await server.execute(
                 "CLUSTER", "GETKEYSINSLOT", "\(slot.number)", "\(Int32.max)", in: database)
             let keys = (reply.array ?? []).compactMap(\.bytes).filter { !isKept($0) }
             if keys.isEmpty { continue }
@@ -178,18 +178,18 @@ struct ClusterFlush: Sendable {
         let mark = markCommand(for: server, masters)
         let notes = (marks?.note(masters) ?? []).flatMap { [Array($0.field.utf8), Array($0.value.utf8)] }
         return try await server.sequence { (sequence) throws(TargetError) in
-            try await sequence.demand("SELECT", "0")
-            try await sequence.demand("WATCH", checkpointKey)
-            let found = try await sequence.demand("HGETALL", checkpointKey).array ?? []
+            try await sequence.execute("SELECT", "0")
+            try await sequence.execute("WATCH", checkpointKey)
+            let found = try await sequence.execute("HGETALL", checkpointKey).array ?? []
             let kept = (texts.map { $0.map(\.bytes) } ?? found.compactMap(\.bytes)) + notes
-            try await sequence.demand("MULTI")
-            for command in flushWords { try await sequence.demand(command) }
+            try await sequence.execute("MULTI")
+            for command in flushWords { try await sequence.execute(command) }
             // A flush of a database other than 0 does not remove the notice.
-            try await sequence.demand(["DEL", FlushNotice.key(ofCheckpoint: checkpointKey)])
-            if let mark { try await sequence.demand(mark) }
-            if let owner { try await sequence.demand(owner.command) }
-            if !kept.isEmpty { try await sequence.demand(["HSET".bytes, checkpointKey.bytes] + kept) }
-            let replies = try await sequence.demand("EXEC")
+            try await sequence.execute(["DEL", FlushNotice.key(ofCheckpoint: checkpointKey)])
+            if let mark { try await sequence.execute(mark) }
+            if let owner { try await sequence.execute(owner.command) }
+            if !kept.isEmpty { try await sequence.execute(["HSET".bytes, checkpointKey.bytes] + kept) }
+            let replies = try await sequence.execute("EXEC")
             if case .array(nil) = replies { return false }
             try Self.check(replies)
             return true
@@ -211,7 +211,7 @@ struct ClusterFlush: Sendable {
         for key in others.databases.keys.sorted() {
             let notice = FlushNotice.key(ofCheckpoint: key).bytes
             let found = try await servers.at(notice) { (server) throws(TargetError) in
-                try await server.demand(["EXISTS".bytes, notice], in: 0)
+                try await server.execute(["EXISTS".bytes, notice], in: 0)
             }
             guard found.int == 0 else {
                 throw TargetError(

@@ -25,7 +25,7 @@ struct ClusterLayout: Sendable {
             let all = try await servers.all()
             var open: Set<OpenSlot> = []
             for server in all where server.node != nil {
-                open.formUnion(openSlots(in: try await server.demand("CLUSTER", "NODES").text ?? ""))
+                open.formUnion(openSlots(in: try await server.execute("CLUSTER", "NODES").text ?? ""))
             }
             let shards = try await servers.cluster?.current().topology.shards ?? []
             // Another caller may have read a new topology meanwhile.
@@ -156,7 +156,7 @@ struct ClusterWalk: Sendable {
     private func scan(
         _ server: TargetServers.Server, cursor: String
     ) async throws(TargetError) -> (cursor: String, keys: [[UInt8]]) {
-        try TargetControl.page(try await server.demand("SCAN", cursor, "COUNT", "1000", in: database))
+        try TargetControl.page(try await server.execute("SCAN", cursor, "COUNT", "1000", in: database))
     }
 
     private func keysOnTheirWay(_ layout: ClusterLayout) async throws(TargetError) -> [[UInt8]] {
@@ -164,7 +164,7 @@ struct ClusterWalk: Sendable {
         for open in layout.openSlots {
             for id in [open.source, open.destination] {
                 guard let server = layout.servers.first(where: { $0.node?.id == id }) else { continue }
-                let reply = try await server.demand(
+                let reply = try await server.execute(
                     "CLUSTER", "GETKEYSINSLOT", "\(open.slot)", "\(Int32.max)", in: database)
                 keys += (reply.array ?? []).compactMap(\.bytes)
             }

@@ -39,7 +39,7 @@ extension NodeMarks {
     ) async throws(TargetError) -> [MarkedMaster] {
         while true {
             let masters = choose(try await ClusterLayout.read(servers))
-            for master in masters { try await demand(command(in: master.slot), at: servers) }
+            for master in masters { try await execute(command(in: master.slot), at: servers) }
             // Otherwise a mark may have come to another master than the one that it is for.
             let now = try await ClusterLayout.read(servers)
             if masters.allSatisfy({ now.master(of: $0.slot) == $0.shard.master }) { return masters }
@@ -53,13 +53,13 @@ extension NodeMarks {
     ) async throws(TargetError) -> [MarkedMaster] {
         let masters = try await leave(at: servers, choose)
         let words = note(masters).flatMap { [Array($0.field.utf8), Array($0.value.utf8)] }
-        try await demand([Array("HSET".utf8), Array(checkpoint.utf8)] + words, at: servers)
+        try await execute([Array("HSET".utf8), Array(checkpoint.utf8)] + words, at: servers)
         return masters
     }
 
-    private func demand(_ command: [[UInt8]], at servers: TargetServers) async throws(TargetError) {
+    private func execute(_ command: [[UInt8]], at servers: TargetServers) async throws(TargetError) {
         _ = try await servers.at(command[1]) { (server) throws(TargetError) in
-            try await server.demand(command, in: 0)
+            try await server.execute(command, in: 0)
         }
     }
 }

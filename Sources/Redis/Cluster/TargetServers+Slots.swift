@@ -50,7 +50,7 @@ extension TargetServers {
                     for arguments in apart?(slot) ?? [requests[place]] {
                         replies.append(
                             try await at(SlotTag.key("", in: slot)) { (server) throws(TargetError) in
-                                try await server.demand(arguments, in: database)
+                                try await server.execute(arguments, in: database)
                             })
                     }
                     let sum = RESPValue.integer(replies.reduce(0) { $0 + ($1.int ?? 0) })
@@ -84,7 +84,7 @@ extension TargetServers {
             var cursor = "0"
             repeat {
                 let page = try TargetControl.page(
-                    try await server.demand("SCAN", cursor, "MATCH", pattern, "COUNT", "10000", in: database))
+                    try await server.execute("SCAN", cursor, "MATCH", pattern, "COUNT", "10000", in: database))
                 cursor = page.cursor
                 keys += page.keys
             } while cursor != "0"

@@ -32,7 +32,7 @@ package struct TaskElements: Sendable {
             if case .error(let text) = answer { throw TargetError.reply(text, to: "ZSCAN") }
             var (keys, cursor) = try Self.members(answer)
             while cursor != "0" {
-                let page = try Self.members(try await control.demand(scan(flow, cursor), at: "", in: database))
+                let page = try Self.members(try await control.execute(scan(flow, cursor), at: "", in: database))
                 keys += page.keys
                 cursor = page.cursor
             }
@@ -57,7 +57,7 @@ package struct TaskElements: Sendable {
             if let own { count += try await own.count(flows: flowCount, database) }
             for flow in 0..<(own == nil ? flowCount : 0) {
                 let name = String(decoding: ElementExpiry.dueKey(task: task, flow: flow), as: UTF8.self)
-                count += Int(try await control.demand(["ZCARD", name], at: name, in: database).int ?? 0)
+                count += Int(try await control.execute(["ZCARD", name], at: name, in: database).int ?? 0)
             }
         }
         return count
@@ -79,10 +79,10 @@ package struct TaskElements: Sendable {
             for list in ElementExpiry.dueKeys(ofTask: task) {
                 while true {
                     let range = ["ZRANGE".bytes, list, "0".bytes, "999".bytes]
-                    let keys = try await control.demand(range, at: list, in: database).array?.compactMap(\.bytes) ?? []
+                    let keys = try await control.execute(range, at: list, in: database).array?.compactMap(\.bytes) ?? []
                     if keys.isEmpty { break }
                     try await control.unlink(keys.map { shadows + $0 }, database: database)
-                    _ = try await control.demand(["ZREM".bytes, list] + keys, at: list, in: database)
+                    _ = try await control.execute(["ZREM".bytes, list] + keys, at: list, in: database)
                     total += keys.count
                 }
             }

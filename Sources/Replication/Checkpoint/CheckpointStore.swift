@@ -197,7 +197,7 @@ actor CheckpointStore {
 
     /// Whether the target holds no keys except df2redis' own.
     private func isEmpty(_ control: TargetControl) async throws -> Bool {
-        try await control.isEmpty(besides: ReservedKeys(checkpoint: key.name, isInCluster: control.isInCluster))
+        try await control.isEmpty(excluding: ReservedKeys(checkpoint: key.name, isInCluster: control.isInCluster))
     }
 
     /// Notes what the session will do, before any of it is applied, and removes what the other store holds.
@@ -498,8 +498,8 @@ extension CheckpointStore.Opening {
         // These fields alone do not show that the task has written here: a session that ended early may have left its note
         // on the import mode, a comparison may have noted counts just after the target was emptied, and marks prove nothing
         // alone.
-        let besides = [ImportMode.field.name, DataSetNote.field]
-        isKnown = fields.keys.contains { !besides.contains($0) && !TaskRecord.isOfMark($0) }
+        let otherFields = [ImportMode.field.name, DataSetNote.field]
+        isKnown = fields.keys.contains { !otherFields.contains($0) && !TaskRecord.isOfMark($0) }
     }
 
     /// Adds what the other store knows of the task's past.

@@ -8,25 +8,29 @@ package struct StreamMark: Comparable, Sendable {
     package var next: LSN
     /// The number of the flow's batches that did not advance the position. It never decreases unless the target loses
     /// writes.
-    package var beside: UInt64
+    package var outOfStreamCount: UInt64
 
-    package init(next: LSN, beside: UInt64) { (self.next, self.beside) = (next, beside) }
+    package init(next: LSN, outOfStreamCount: UInt64) { (self.next, self.outOfStreamCount) = (next, outOfStreamCount) }
 
-    package static func < (one: Self, other: Self) -> Bool { (one.next, one.beside) < (other.next, other.beside) }
+    package static func < (one: Self, other: Self) -> Bool {
+        (one.next, one.outOfStreamCount) < (other.next, other.outOfStreamCount)
+    }
 }
 
 extension CheckpointKey {
-    /// The field for the `beside` count of a flow's mark; a missing field means 0.
-    func besideField(_ flow: FlowID) -> String { "beside:\(flow)" }
+    /// The field for the count of out-of-stream batches of a flow's mark; a missing field means 0.
+    func outOfStreamField(_ flow: FlowID) -> String { "beside:\(flow)" }
 
     /// Both fields of a flow's mark.
-    func fields(of flow: FlowID) -> [String] { [field(flow), besideField(flow)] }
+    func fields(of flow: FlowID) -> [String] { [field(flow), outOfStreamField(flow)] }
 
     /// Whether the field belongs to a flow's mark.
     static func isOfMark(_ field: String) -> Bool { field.hasPrefix("flow:") || field.hasPrefix("beside:") }
 
-    func beside(_ flow: FlowID, in fields: [String: String]) -> UInt64 { Self.beside(fields[besideField(flow)]) }
+    func outOfStreamCount(_ flow: FlowID, in fields: [String: String]) -> UInt64 {
+        Self.outOfStreamCount(fields[outOfStreamField(flow)])
+    }
 
-    /// - Parameter text: the value of the field.
-    static func beside(_ text: String?) -> UInt64 { text.flatMap { UInt64($0) } ?? 0 }
+    /// - Parameter text: the value of `outOfStreamField`.
+    static func outOfStreamCount(_ text: String?) -> UInt64 { text.flatMap { UInt64($0) } ?? 0 }
 }

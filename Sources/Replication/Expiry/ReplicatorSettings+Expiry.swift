@@ -16,7 +16,7 @@ extension ReplicatorSettings {
 
     /// Returns a control connection for the last requests of a leave, with a short timeout: a target that hangs must not
     /// delay the leave.
-    func partingControl(role: String) -> TargetControl {
+    func controlForLeave(role: String) -> TargetControl {
         var target = target
         target.timeout = min(target.timeout, .seconds(2))
         return TargetControl(connector: TargetConnector(settings: target), role: role)
@@ -44,7 +44,7 @@ extension ReplicatorSettings {
         of flows: Set<FlowID>? = nil, importMode: ImportMode.Owner?, within limit: Duration = restoreLimit,
         logger: Logger
     ) async -> Bool {
-        let control = partingControl(role: "settling")
+        let control = controlForLeave(role: "settling")
         var unfinished: [FlowID] = []
         if let expiryFolder, flows?.isEmpty != true {
             let restorer = ExactTTLRestorer(

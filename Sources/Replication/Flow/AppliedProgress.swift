@@ -42,7 +42,7 @@ struct AppliedProgress {
         let progress = batch.progress
         figures.applied(
             next: progress.nextLSN, keys: progress.keys, records: progress.records, bytes: progress.flowBytes)
-        figures.applied(beside: progress.beside)
+        figures.applied(outOfStreamCount: progress.outOfStreamCount)
         if progress.nextLSN != nil, !didReportStable {
             didReportStable = true
             onEvent(.stable(flow, masterVersion: masterVersion))

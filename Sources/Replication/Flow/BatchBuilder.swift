@@ -22,7 +22,7 @@ final class BatchBuilder {
     /// Whether the commands come from the journal rather than from the snapshot.
     private(set) var isJournal: Bool
 
-    private let keepsDatabase: (UInt32) -> Bool
+    private let replicatesDatabase: (UInt32) -> Bool
     private let isForCluster: Bool
     /// Whether consecutive plain strings become one command.
     private var joinsStrings: Bool
@@ -31,7 +31,7 @@ final class BatchBuilder {
     let isOverwriting: Bool
 
     init(_ context: FlowContext, isJournal: Bool, openDatabases: Set<UInt32>? = nil) {
-        keepsDatabase = { context.keeps($0) }
+        replicatesDatabase = { context.replicates($0) }
         isForCluster = context.cluster != nil
         // In a cluster, the keys of one MSET would all have to be in one slot.
         joinsStrings = context.cluster == nil
@@ -118,7 +118,7 @@ final class BatchBuilder {
     /// - Returns: `false` if the target has no such database or the database is left out.
     @discardableResult
     func touch(_ database: UInt32) -> Bool {
-        guard keepsDatabase(database) else { return false }
+        guard replicatesDatabase(database) else { return false }
         if databases.insert(database).inserted { gate?.touch(database) }
         return true
     }

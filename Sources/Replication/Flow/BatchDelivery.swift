@@ -26,7 +26,7 @@ final class BatchDelivery {
     }
 
     /// The number of connections in a row that the part on its way has lost.
-    var losses: Int { parts?.trial.losses ?? 0 }
+    var losses: Int { parts?.bisection.losses ?? 0 }
 
     var isInParts: Bool { parts != nil }
 
@@ -58,7 +58,7 @@ final class BatchDelivery {
     /// Reports that the connection ended before the batch or part on its way was applied.
     ///
     /// - Parameter words: what the target said before it ended the connection.
-    func resend(_ batch: CommandBatch, _ evidence: BatchTrial.Evidence, words: String?) -> Step {
+    func resend(_ batch: CommandBatch, _ evidence: BatchBisection.Evidence, words: String?) -> Step {
         let limits = context.targetLimits.limits
         if parts == nil { parts = BatchInParts(batch, limit: limits.transactionBytes ?? .max) }
         if batch.mayHaveBeenApplied { parts?.batch.mayHaveBeenApplied = true }

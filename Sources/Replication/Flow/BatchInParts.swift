@@ -9,7 +9,7 @@ struct BatchInParts {
     let batch: CommandBatch
     private let units: [CommandBatch.Unit]
     private let sizes: [CommandBatch.Size]
-    private(set) var trial: BatchTrial
+    private(set) var bisection: BatchBisection
     /// The commands that replace a command, by the number of the command.
     private var replacements: [Int: [[[UInt8]]]] = [:]
     /// The numbers in `batch` of the commands of the part on its way, by their index in the part.
@@ -23,7 +23,8 @@ struct BatchInParts {
         self.batch = batch
         sizes = batch.sizes()
         units = batch.units(sizes)
-        trial = BatchTrial(sizes: units.map(\.bytes), limit: limit == .max ? .max : limit - TargetLimits.frameBytes)
+        bisection = BatchBisection(
+            sizes: units.map(\.bytes), limit: limit == .max ? .max : limit - TargetLimits.frameBytes)
     }
 
     /// Every command that exceeds `limits` and has not been left out, with the excess.
@@ -42,7 +43,7 @@ struct BatchInParts {
 
     mutating func leaveOut(_ command: Int, writing replacement: [[[UInt8]]] = []) {
         replacements[command] = replacement
-        trial.leftOut()
+        bisection.leftOut()
     }
 
     /// Leaves out commands of the part on its way, which the target has refused.
@@ -54,16 +55,16 @@ struct BatchInParts {
     mutating func end(before command: Int, because error: ReplicationError) {
         guard failure == nil else { return }
         failure = error
-        if let unit = units.firstIndex(where: { $0.commands.contains(command) }) { trial.end(before: unit) }
+        if let unit = units.firstIndex(where: { $0.commands.contains(command) }) { bisection.end(before: unit) }
     }
 
-    mutating func lost(_ evidence: BatchTrial.Evidence) -> BatchTrial.Finding { trial.lost(evidence) }
+    mutating func lost(_ evidence: BatchBisection.Evidence) -> BatchBisection.Finding { bisection.lost(evidence) }
 
-    mutating func delivered() { trial.delivered() }
+    mutating func delivered() { bisection.delivered() }
 
     /// The next part, not sealed; `nil` if all parts are delivered.
     mutating func nextPart() -> CommandBatch? {
-        guard let range = trial.pending.first else { return nil }
+        guard let range = bisection.pending.first else { return nil }
         let part = batch.part(units[range], isLast: range.upperBound == units.count, replacing: replacements)
         numbers = part.numbers
         return part.batch

@@ -1,18 +1,18 @@
 /// Reports a recurring failure only twice: when it begins, and when it has not recurred for a while.
 struct FailurePeriod {
-    enum News { case begun, over }
+    enum Change { case begun, over }
 
     /// The time without a failure that ends the period.
-    static let calm = Duration.seconds(60)
+    static let quietTime = Duration.seconds(60)
 
     private var last: ContinuousClock.Instant?
 
-    mutating func note(hasFailed: Bool, at now: ContinuousClock.Instant) -> News? {
+    mutating func note(hasFailed: Bool, at now: ContinuousClock.Instant) -> Change? {
         if hasFailed {
             defer { last = now }
             return last == nil ? .begun : nil
         }
-        guard let last, last.duration(to: now) >= Self.calm else { return nil }
+        guard let last, last.duration(to: now) >= Self.quietTime else { return nil }
         self.last = nil
         return .over
     }

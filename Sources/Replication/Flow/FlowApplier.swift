@@ -12,7 +12,7 @@ import Wire
 /// |---|---|
 /// | what is done next | `FlowStateMachine` |
 /// | bytes to commands | `FlowFeed`, `FlowEncoder` |
-/// | how far the target has confirmed, a batch in doubt | `CommitLog` |
+/// | how far the target has confirmed, a batch in doubt | `CommitTracker` |
 /// | a batch in parts | `BatchDelivery` |
 /// | a command that is written while it is built | `LongCommandRules` |
 /// | the target's connection | `FlowTarget`, `LinkSupervisor` |
@@ -66,9 +66,9 @@ package actor FlowApplier {
         delivery = BatchDelivery(context: context, classifier: classifier)
         longCommandRules = LongCommandRules(flow, limits: context.targetLimits)
         prober = ConflictProber(flow, context: context)
-        var log = CommitLog(flow, context: context)
-        if let mark = start.mark { log.setResumePoint(mark, repeating: start.mayRepeat) }
-        machine = FlowStateMachine(flow: flow, log: log, targetRunID: context.targetRunID)
+        var commits = CommitTracker(flow, context: context)
+        if let mark = start.mark { commits.setResumePoint(mark, repeating: start.mayRepeat) }
+        machine = FlowStateMachine(flow: flow, commits: commits, targetRunID: context.targetRunID)
         progress = AppliedProgress(flow, start, context: context, onEvent: onEvent)
         silence = SilenceWatch(limit: context.silenceLimit)
     }
@@ -79,7 +79,7 @@ package actor FlowApplier {
     package func start() async throws {
         target.onEvent = { [weak self] event in self?.assumeIsolated { $0.handle(event) } }
         let finding = try await target.open(isolation: self)
-        if case .changed(let reason) = machine.log.resolveStart(finding) {
+        if case .changed(let reason) = machine.commits.resolveStart(finding) {
             throw ReplicationError(.targetChanged, flow: flow, reason)
         }
         machine.linkUp(finding, isAtFirstAttempt: true)
@@ -100,8 +100,8 @@ package actor FlowApplier {
 
     private func pump() {
         while true {
-            switch machine.next(fill, at: .now) {
-            case .wait: return rest()
+            switch machine.next(batchState, at: .now) {
+            case .wait: return noteIdle()
             case .wake(let wait): resume(after: wait)
             case .decode: decode()
             case .send: send()
@@ -124,7 +124,7 @@ package actor FlowApplier {
         }
     }
 
-    private var fill: FlowStateMachine.Fill {
+    private var batchState: FlowStateMachine.BatchState {
         .init(
             isFull: encoder.isBatchFull, isInCommand: encoder.batch.isInCommand,
             hasContent: !encoder.batch.isEmpty || encoder.batch.progress.records > 0
@@ -138,8 +138,8 @@ package actor FlowApplier {
         return encoder.batch.bytes.count <= min(target.room, context.targetLimits.limits.safeBatchBytes)
     }
 
-    private func rest() {
-        if machine.isAtRest, !fill.hasContent { context.progress(flow).nothingIsPending() }
+    private func noteIdle() {
+        if machine.isAtRest, !batchState.hasContent { context.progress(flow).nothingIsPending() }
     }
 
     private func resume(after wait: Duration) {
@@ -257,7 +257,7 @@ package actor FlowApplier {
             // were well.
             if let failure {
                 machine.fail(failure)
-                report()
+                sendReports()
             }
             machine.confirm(batch)
             encoder.refresher?.confirmed(batch.progress)
@@ -267,7 +267,7 @@ package actor FlowApplier {
             let isOver = context.cluster == nil && !delivery.isInParts
             perform(delivery.delivered())
             if isOver { encoder.reuse(batch) }
-            sweepRest()
+            sweepRemaining()
         case .refused(let commands): perform(delivery.refused(commands, of: batch))
         case .runsRefused(let reason):
             if encoder.writeSingleStrings() {
@@ -276,13 +276,13 @@ package actor FlowApplier {
                     metadata: ["flow": "\(flow)"])
             }
             perform(delivery.runsRefused(of: batch))
-        case .turnedAway(let reason): machine.turnedAway(batch, reason)
+        case .temporarilyRefused(let reason): machine.temporarilyRefused(batch, reason)
         case .failed(let error): machine.fail(error)
         }
     }
 
     /// Sends pending reports at once, before anything that follows them.
-    private func report() {
+    private func sendReports() {
         while let event = machine.takeReport() { onEvent(event) }
     }
 
@@ -297,12 +297,12 @@ package actor FlowApplier {
                 var reported = ""
                 let found = try await supervisor.connect(plan, isolation: self) { reason in
                     machine.connectingFailed(reason)
-                    let isNews = reason.needsOperator && reason.message != reported
-                    if isNews { reported = reason.message }
+                    let isNewReason = reason.needsOperator && reason.message != reported
+                    if isNewReason { reported = reason.message }
                     context.logger.log(
-                        level: isNews ? .warning : .debug, "the target is still away: \(reason)",
+                        level: isNewReason ? .warning : .debug, "the target is still away: \(reason)",
                         metadata: ["flow": "\(flow)"])
-                    report()
+                    sendReports()
                 }
                 if let found { machine.linkUp(found.finding, isAtFirstAttempt: found.isAtFirstAttempt) }
             } catch {
@@ -391,7 +391,7 @@ package actor FlowApplier {
                 metadata: ["flow": "\(flow)"])
         case .over:
             context.logger.notice(
-                "no TTL has failed to be recorded for \(FailurePeriod.calm.components.seconds) s",
+                "no TTL has failed to be recorded for \(FailurePeriod.quietTime.components.seconds) s",
                 metadata: ["flow": "\(flow)"])
         case nil: break
         }
@@ -404,7 +404,7 @@ package actor FlowApplier {
     }
 
     /// Sweeps again at once if the last sweep has left some elements.
-    private func sweepRest() {
+    private func sweepRemaining() {
         guard let memberTTLs = encoder.memberTTLs, memberTTLs.wantsSweep else { return }
         memberTTLs.wantsSweep = false
         sweep()
@@ -431,7 +431,7 @@ package actor FlowApplier {
         case .heard: machine.targetAvailable()
         case nil: return
         }
-        report()
+        sendReports()
     }
 
     // MARK: Orders
@@ -446,7 +446,7 @@ package actor FlowApplier {
     }
 
     /// Advances the flow's mark, because another part has written to the target outside the stream.
-    func noteBeside() {
+    func noteOutOfStreamWrite() {
         progress.hasSentPosition = false
         machine.bytesAvailable()
         pump()
@@ -493,14 +493,14 @@ package actor FlowApplier {
             }
             await withCheckedContinuation { drainWaiters.add($0) }
         }
-        return machine.isAtRest && !fill.hasContent && feed.isEmpty
+        return machine.isAtRest && !batchState.hasContent && feed.isEmpty
     }
 
     /// Whether something received can still be applied, now or when the target is back.
-    package var hasMore: Bool { machine.hasMore(fill, isEmpty: feed.isEmpty) }
+    package var hasMore: Bool { machine.hasMore(batchState, isEmpty: feed.isEmpty) }
 
     package func close() async {
-        let isAtRest = machine.isAtRest && !fill.hasContent && feed.isEmpty
+        let isAtRest = machine.isAtRest && !batchState.hasContent && feed.isEmpty
         machine.close()
         pump()
         encoder.expiryGuard?.keyExpiries.close()

@@ -53,7 +53,7 @@ package struct FlowContext: Sendable {
     package var flowCount: Int { session.flowCount }
 
     /// Whether the keys of the source's `database` are replicated to the target.
-    func keeps(_ database: UInt32) -> Bool {
+    func replicates(_ database: UInt32) -> Bool {
         database < targetDatabases && !policy.skippedDatabases.contains(database)
     }
 

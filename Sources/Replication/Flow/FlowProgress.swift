@@ -6,7 +6,7 @@ import Synchronization
 package final class FlowProgress: Sendable {
     private let decodedNext = Atomic<UInt64>(0)
     private let appliedNext = Atomic<UInt64>(0)
-    private let appliedBesideCount = Atomic<UInt64>(0)
+    private let outOfStreamCount = Atomic<UInt64>(0)
     private let keys = Atomic<Int>(0)
     private let records = Atomic<Int>(0)
     private let bytes = Atomic<UInt64>(0)
@@ -24,7 +24,7 @@ package final class FlowProgress: Sendable {
     /// The next LSN to be applied, which is what df2redis acknowledges.
     package var appliedLSN: LSN? { Self.lsn(appliedNext) }
     /// The number of batches that did not change the position.
-    package var appliedBeside: UInt64 { appliedBesideCount.load(ordering: .acquiring) }
+    package var appliedOutOfStreamCount: UInt64 { outOfStreamCount.load(ordering: .acquiring) }
     /// The number of the snapshot's keys that the target has confirmed.
     package var appliedKeys: Int { keys.load(ordering: .relaxed) }
     /// The number of journal records that the target has confirmed.
@@ -58,11 +58,13 @@ package final class FlowProgress: Sendable {
     /// Starts at `mark`, for a flow that is a journal from its first byte on.
     func setResumePoint(_ mark: StreamMark) {
         decoded(next: mark.next.value)
-        applied(beside: mark.beside)
+        applied(outOfStreamCount: mark.outOfStreamCount)
         appliedNext.store(mark.next.value, ordering: .releasing)
     }
 
-    func applied(beside: UInt64) { appliedBesideCount.store(beside, ordering: .releasing) }
+    func applied(outOfStreamCount: UInt64) {
+        self.outOfStreamCount.store(outOfStreamCount, ordering: .releasing)
+    }
 
     func decoded(next: UInt64) {
         if decodedNext.load(ordering: .relaxed) == 0 {

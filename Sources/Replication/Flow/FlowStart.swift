@@ -22,8 +22,8 @@ package struct FlowStart: Sendable {
     package var mode: SessionStateMachine.FlowMode
     /// The LSN at which a continued flow begins; `nil` for a full sync.
     package var next: LSN?
-    /// The `beside` count of the mark at `next`.
-    package var beside: UInt64 = 0
+    /// The count of out-of-stream batches of the mark at `next`.
+    package var outOfStreamCount: UInt64 = 0
     /// Whether some of what follows `next` may have been applied; `setCatchUpEnd` says how far.
     package var mayRepeat = false
     /// The databases that are prepared; every other one must be prepared before the flow writes to it. `nil` if none has to
@@ -44,7 +44,7 @@ package struct FlowStart: Sendable {
         if case .partial = mode { true } else { false }
     }
 
-    var mark: StreamMark? { next.map { StreamMark(next: $0, beside: beside) } }
+    var mark: StreamMark? { next.map { StreamMark(next: $0, outOfStreamCount: outOfStreamCount) } }
 
     var decoder: FlowDecoder {
         switch mode {

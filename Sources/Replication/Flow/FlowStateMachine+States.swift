@@ -33,7 +33,7 @@ extension FlowStateMachine {
         case connecting(Connecting)
         case idle
         /// A batch is written while it is being built, because it has a command too large to keep.
-        case growing(CommandBatch, hasNews: Bool)
+        case growing(CommandBatch, hasUnsent: Bool)
         /// Sealed batches are on their way to the target.
         case sending(BatchesInFlight)
     }
@@ -46,12 +46,12 @@ extension FlowStateMachine {
         /// A batch is in doubt, because its connection was lost.
         case inDoubt(CommandBatch, TargetError)
         /// The target has turned the batch away for a temporary reason.
-        case turnedAway(CommandBatch)
+        case temporarilyRefused(CommandBatch)
 
         var batch: CommandBatch? {
             switch self {
             case .first, .idle: nil
-            case .inDoubt(let batch, _), .turnedAway(let batch): batch
+            case .inDoubt(let batch, _), .temporarilyRefused(let batch): batch
             }
         }
     }
@@ -92,7 +92,7 @@ extension FlowStateMachine {
         /// Send the batch that was in doubt again, because it has not been applied or may be repeated.
         ///
         /// - `words`: what the target said before the connection ended.
-        case resend(CommandBatch, BatchTrial.Evidence, words: String?)
+        case resend(CommandBatch, BatchBisection.Evidence, words: String?)
         /// Fail, because the connection was lost while the batch, which was not kept, was being written.
         case failLong(CommandBatch, TargetError)
         /// Ask the target which keys it has; `decoded` follows.
@@ -106,8 +106,8 @@ extension FlowStateMachine {
         case drained
     }
 
-    /// The state of the encoder's batch.
-    struct Fill: Equatable {
+    /// The state of the batch that the encoder is building.
+    struct BatchState: Equatable {
         /// The batch must be sent before more is decoded.
         var isFull = false
         /// A command is being written in pieces and is not complete.

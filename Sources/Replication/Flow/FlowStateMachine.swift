@@ -22,7 +22,7 @@ import Redis
 struct FlowStateMachine: ~Copyable {
     let flow: FlowID
     private(set) var state = State.active(.readable, .connecting(.first))
-    private(set) var log: CommitLog
+    private(set) var commits: CommitTracker
     private var schedule = SendSchedule()
     private var quiescence = Quiescence.none
     private var pace = Pace.normal
@@ -35,9 +35,9 @@ struct FlowStateMachine: ~Copyable {
     /// Actions that come before anything else.
     private var pending: Deque<Action> = []
 
-    init(flow: FlowID, log: CommitLog, targetRunID: String) {
+    init(flow: FlowID, commits: CommitTracker, targetRunID: String) {
         self.flow = flow
-        self.log = log
+        self.commits = commits
         servingRunID = targetRunID
     }
 }
@@ -45,80 +45,82 @@ struct FlowStateMachine: ~Copyable {
 // MARK: - The next action
 
 extension FlowStateMachine {
-    mutating func next(_ fill: Fill, at now: ContinuousClock.Instant) -> Action {
+    mutating func next(_ built: BatchState, at now: ContinuousClock.Instant) -> Action {
         if let action = pending.popFirst() { return action }
         guard case .active(let stream, let link) = state else { return .wait }
         switch link {
         case .connecting: return .wait
-        case .sending(let flight): return nextWhileSending(flight, stream, fill)
-        case .growing(let batch, let hasNews): return nextWhileGrowing(batch, hasNews, stream, fill)
-        case .idle: return nextWhileIdle(stream, fill, at: now)
+        case .sending(let flight): return nextWhileSending(flight, stream, built)
+        case .growing(let batch, let hasUnsent): return nextWhileGrowing(batch, hasUnsent, stream, built)
+        case .idle: return nextWhileIdle(stream, built, at: now)
         }
     }
 
-    private func mayDecode(_ stream: Stream, _ fill: Fill) -> Bool {
-        if case .readable = stream { !fill.isFull } else { false }
+    private func mayDecode(_ stream: Stream, _ built: BatchState) -> Bool {
+        if case .readable = stream { !built.isFull } else { false }
     }
 
-    private mutating func nextWhileSending(_ flight: BatchesInFlight, _ stream: Stream, _ fill: Fill) -> Action {
-        if mayDecode(stream, fill) { return .decode }
-        guard case .readable = stream, case .none = quiescence, fill.isFull, fill.mayFollow, backlog.isEmpty,
+    private mutating func nextWhileSending(_ flight: BatchesInFlight, _ stream: Stream, _ built: BatchState) -> Action {
+        if mayDecode(stream, built) { return .decode }
+        guard case .readable = stream, case .none = quiescence, built.isFull, built.mayFollow, backlog.isEmpty,
             flight.mayBeFollowed
         else { return .wait }
-        return send(fill)
+        return send(built)
     }
 
     private mutating func nextWhileGrowing(
-        _ batch: CommandBatch, _ hasNews: Bool, _ stream: Stream, _ fill: Fill
+        _ batch: CommandBatch, _ hasUnsent: Bool, _ stream: Stream, _ built: BatchState
     ) -> Action {
-        if mayDecode(stream, fill) { return .decode }
+        if mayDecode(stream, built) { return .decode }
         switch stream {
         // The last commands appended may be for a database that is not prepared.
         case .waitingForDatabases, .waitingForAnswers: return .wait
-        case .ending(let error) where fill.isInCommand:
+        case .ending(let error) where built.isInCommand:
             fail(error)
             return pending.popFirst() ?? .wait
         case .readable, .exhausted, .beforeGlobal, .atGlobal, .ending: break
         }
-        guard fill.isInCommand else { return .seal }
-        guard hasNews else { return .wait }
-        state = .active(stream, .growing(batch, hasNews: false))
+        guard built.isInCommand else { return .seal }
+        guard hasUnsent else { return .wait }
+        state = .active(stream, .growing(batch, hasUnsent: false))
         return .grow
     }
 
-    private mutating func nextWhileIdle(_ stream: Stream, _ fill: Fill, at now: ContinuousClock.Instant) -> Action {
+    private mutating func nextWhileIdle(
+        _ stream: Stream, _ built: BatchState, at now: ContinuousClock.Instant
+    ) -> Action {
         guard case .none = quiescence else { return beQuiet() }
         if let batch = backlog.popFirst() { return .sendAgain(batch) }
         switch stream {
         case .waitingForDatabases, .waitingForAnswers, .atGlobal: return .wait
         case .readable:
-            guard fill.isFull else { return .decode }
-            return send(fill)
+            guard built.isFull else { return .decode }
+            return send(built)
         case .exhausted:
-            if fill.isInCommand { return .wait }
-            if fill.hasContent { return sendSoon(fill, at: now) }
+            if built.isInCommand { return .wait }
+            if built.hasContent { return sendSoon(built, at: now) }
             return finishDrain()
         case .beforeGlobal(let command, let transactionID):
-            if fill.hasContent { return send(fill) }
+            if built.hasContent { return send(built) }
             state = .active(.atGlobal, .idle)
             return .report(.reachedGlobal(flow, command, transactionID: transactionID))
         case .ending(let error):
-            if fill.hasContent, !fill.isInCommand { return send(fill) }
+            if built.hasContent, !built.isInCommand { return send(built) }
             fail(error)
             return pending.popFirst() ?? .wait
         }
     }
 
-    private func send(_ fill: Fill) -> Action {
+    private func send(_ built: BatchState) -> Action {
         if schedule.isPacing { return .wait }
-        return fill.isInCommand ? .begin : .send
+        return built.isInCommand ? .begin : .send
     }
 
-    private mutating func sendSoon(_ fill: Fill, at now: ContinuousClock.Instant) -> Action {
-        if case .draining = pace { return send(fill) }
+    private mutating func sendSoon(_ built: BatchState, at now: ContinuousClock.Instant) -> Action {
+        if case .draining = pace { return send(built) }
         if schedule.isPacing { return .wait }
         switch schedule.turn(at: now) {
-        case .now: return send(fill)
+        case .now: return send(built)
         case .after(let wait): return .wake(after: wait)
         case .waiting: return .wait
         }
@@ -153,7 +155,7 @@ extension FlowStateMachine {
         case .readable, .exhausted, .waitingForDatabases, .waitingForAnswers: break
         case .beforeGlobal, .atGlobal, .ending: return
         }
-        if case .growing(let batch, _) = link { link = .growing(batch, hasNews: true) }
+        if case .growing(let batch, _) = link { link = .growing(batch, hasUnsent: true) }
         switch result {
         case .more: state = .active(.readable, link)
         case .nothingMore: state = .active(.exhausted, link)
@@ -178,7 +180,7 @@ extension FlowStateMachine {
     /// - Returns: `false` if the flow does not wait for it.
     mutating func globalDone(next: LSN) -> Bool {
         guard case .active(.atGlobal, let link) = state else { return false }
-        log.confirmGlobal(next: next)
+        commits.confirmGlobal(next: next)
         state = .active(.readable, link)
         return true
     }
@@ -211,7 +213,7 @@ extension FlowStateMachine {
     /// Reports that the encoder's batch is being sent while it grows.
     mutating func began(_ batch: CommandBatch) {
         guard case .active(let stream, .idle) = state else { return }
-        state = .active(stream, .growing(batch, hasNews: false))
+        state = .active(stream, .growing(batch, hasUnsent: false))
     }
 
     /// Reports that the batch being written is sealed.
@@ -223,7 +225,7 @@ extension FlowStateMachine {
     /// Reports that the target has room for more of the batch being written.
     mutating func hasRoom() {
         guard case .active(let stream, .growing(let batch, _)) = state else { return }
-        state = .active(stream, .growing(batch, hasNews: true))
+        state = .active(stream, .growing(batch, hasUnsent: true))
     }
 
     /// Reports that a batch has to wait until `resume`.
@@ -240,21 +242,21 @@ extension FlowStateMachine {
         targetAvailable()
     }
 
-    mutating func confirm(_ batch: CommandBatch) { log.confirm(batch) }
+    mutating func confirm(_ batch: CommandBatch) { commits.confirm(batch) }
 
-    mutating func seal(_ batch: CommandBatch) { log.seal(batch) }
+    mutating func seal(_ batch: CommandBatch) { commits.seal(batch) }
 
     /// - Returns: whether some of the next batch, which ends at `next`, may have been applied before.
-    mutating func noteBatch(endingAt next: UInt64?) -> Bool { log.noteBatch(endingAt: next) }
+    mutating func noteBatch(endingAt next: UInt64?) -> Bool { commits.noteBatch(endingAt: next) }
 
-    mutating func setCatchUpEnd(_ end: LSN) { log.setCatchUpEnd(end) }
+    mutating func setCatchUpEnd(_ end: LSN) { commits.setCatchUpEnd(end) }
 
     /// Reports that the target refuses the batch on its way for the time being.
-    mutating func turnedAway(_ batch: CommandBatch, _ reason: String) {
+    mutating func temporarilyRefused(_ batch: CommandBatch, _ reason: String) {
         guard case .active(let stream, .sending) = state else { return }
         targetUnavailable(TargetError(.notReady, "the target refuses writes: \(reason)"))
         refusals += 1
-        connect(stream, .turnedAway(batch), attempts: refusals)
+        connect(stream, .temporarilyRefused(batch), attempts: refusals)
     }
 
     // MARK: The link
@@ -296,8 +298,8 @@ extension FlowStateMachine {
         guard case .active(let stream, .connecting(let cause)) = state else { return }
         let isServing = isAtFirstAttempt && finding.runID == servingRunID
         servingRunID = finding.runID
-        if case .first = cause { return began(stream, log.resolveStart(finding)) }
-        switch log.resolveInDoubt(cause.batch, finding, others: backlog) {
+        if case .first = cause { return began(stream, commits.resolveStart(finding)) }
+        switch commits.resolveInDoubt(cause.batch, finding, others: backlog) {
         case .changed(let reason): fail(ReplicationError(.targetChanged, flow: flow, reason))
         case .upToDate:
             state = .active(stream, .idle)
@@ -318,13 +320,13 @@ extension FlowStateMachine {
         guard let batch = cause.batch else { return }
         state = .active(stream, .sending(BatchesInFlight(batch)))
         guard case .inDoubt(_, let loss) = cause else {
-            return pending.append(.resend(batch, .elsewhere, words: nil))
+            return pending.append(.resend(batch, .unrelated, words: nil))
         }
-        let evidence: BatchTrial.Evidence = !isServing ? .elsewhere : loss.blamesRequest ? .complaint : .silence
+        let evidence: BatchBisection.Evidence = !isServing ? .unrelated : loss.blamesRequest ? .complaint : .silence
         pending.append(.resend(batch, evidence, words: loss.lastWords))
     }
 
-    private mutating func began(_ stream: Stream, _ resolution: CommitLog.Resolution) {
+    private mutating func began(_ stream: Stream, _ resolution: CommitTracker.Resolution) {
         if case .changed(let reason) = resolution {
             return fail(ReplicationError(.targetChanged, flow: flow, reason))
         }
@@ -455,12 +457,12 @@ extension FlowStateMachine {
     }
 
     /// Whether something received can still be applied, now or when the target is back.
-    func hasMore(_ fill: Fill, isEmpty: Bool) -> Bool {
+    func hasMore(_ built: BatchState, isEmpty: Bool) -> Bool {
         switch state {
         // The other flows may never reach the command at which this one waits.
         case .active(.atGlobal, let link):
             if case .connecting = link { true } else { false }
-        case .active(_, .idle): fill.hasContent || !isEmpty || !backlog.isEmpty
+        case .active(_, .idle): built.hasContent || !isEmpty || !backlog.isEmpty
         case .active: true
         case .failed, .closed: false
         }

@@ -12,7 +12,7 @@ extension ReplyClassifier {
         /// Nothing took effect. The batch must be sent with a command of its own for each string.
         case runsRefused(String)
         /// Nothing took effect, for a temporary reason.
-        case turnedAway(String)
+        case temporarilyRefused(String)
         case failed(ReplicationError)
     }
 
@@ -21,7 +21,7 @@ extension ReplyClassifier {
         case .applied(let unexpectedReplies): return .applied(stop(for: unexpectedReplies, of: batch))
         case .refused(let refusals): return verdict(on: refusals, of: batch)
         case .rejected(let text):
-            if TargetError.isTransientReply(text) { return turnedAway(batch, text) }
+            if TargetError.isTransientReply(text) { return temporarilyRefused(batch, text) }
             return .failed(ReplicationError(TargetError.reply(text, to: "a transaction"), flow: flow))
         case .cutShort(let unexpectedReplies):
             return .failed(
@@ -32,7 +32,7 @@ extension ReplyClassifier {
 
     private func verdict(on refusals: [UnexpectedReply], of batch: CommandBatch) -> Verdict {
         if let passing = refusals.compactMap(\.errorText).first(where: TargetError.isTransientReply) {
-            return turnedAway(batch, passing)
+            return temporarilyRefused(batch, passing)
         }
         if batch.checkpointValue != nil, let refusal = refusals.first(where: { $0.command == batch.commandCount - 1 }) {
             // Nothing may be applied without the checkpoint.
@@ -54,12 +54,12 @@ extension ReplyClassifier {
         return .refused(refusals.map(\.command))
     }
 
-    private func turnedAway(_ batch: CommandBatch, _ reason: String) -> Verdict {
+    private func temporarilyRefused(_ batch: CommandBatch, _ reason: String) -> Verdict {
         guard batch.isRetained else {
             return .failed(
                 .init(.targetChanged, flow: flow, "the target refused a value too large to send again: \(reason)"))
         }
-        return .turnedAway(reason)
+        return .temporarilyRefused(reason)
     }
 
     /// - Returns: the first error to stop with. All unexpected replies are recorded.

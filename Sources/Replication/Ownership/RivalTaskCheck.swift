@@ -26,7 +26,7 @@ package struct RivalTaskCheck {
         let refusal: TargetError?
         do throws(TargetError) {
             try await RivalTasks(registry: TaskRegistry(checkpoint: checkpoint.name), control: control)
-                .demandNone(following: replicationID, filling: policy.scope(over: []))
+                .requireNone(following: replicationID, filling: policy.scope(over: []))
             refusal = nil
         } catch {
             refusal = [.taskTaken, .cutOver].contains(error.code) ? error : nil

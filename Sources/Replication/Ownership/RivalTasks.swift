@@ -11,7 +11,7 @@ struct RivalTasks {
     ///
     /// - Throws: `TargetError`; `taskTaken` if another process follows the source, `cutOver` if a task that followed it was cut
     ///   over. The claim is withdrawn then.
-    func demandNone(beside claim: SourceClaim) async throws(TargetError) {
+    func requireNone(rivaling claim: SourceClaim) async throws(TargetError) {
         let before = registry.claim(claim)
         let others = try await control.exchangeEntries(registry)
         guard let rival = try await rival(of: claim, among: others) else { return }
@@ -22,7 +22,7 @@ struct RivalTasks {
     }
 
     /// Makes the same check for a task that does not start yet. Writes nothing.
-    func demandNone(following replicationID: String, filling scope: DatabaseScope) async throws(TargetError) {
+    func requireNone(following replicationID: String, filling scope: DatabaseScope) async throws(TargetError) {
         let claim = SourceClaim(replicationID: replicationID, instance: "", scope: scope)
         if let rival = try await rival(of: claim, among: try await control.others(in: registry)) { throw rival.refusal }
     }

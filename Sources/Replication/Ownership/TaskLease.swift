@@ -92,7 +92,7 @@ actor TaskLease {
         var target = try await ownership.greet()
         let rights: TargetRights
         do { rights = try await findings } catch { throw TargetError(error) }
-        try rights.demandNeeded(user: user, ownKeys: ownKeys)
+        try rights.requireNeeded(user: user, ownKeys: ownKeys)
         target.profile.hasRestore = rights.allows("RESTORE")
         target.profile.hasScripts = rights.allows("EVAL")
         target.profile.canCrossSlots = rights.canCrossSlots
@@ -188,7 +188,7 @@ actor TaskLease {
     }
 
     private func note(_ claim: SourceClaim) async throws(TargetError) {
-        try await RivalTasks(registry: registry, control: control).demandNone(beside: claim)
+        try await RivalTasks(registry: registry, control: control).requireNone(rivaling: claim)
     }
 
     // MARK: The record

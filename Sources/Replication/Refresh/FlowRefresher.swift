@@ -170,7 +170,7 @@ final class FlowRefresher {
 
     /// Reports that the target has confirmed a batch.
     func confirmed(_ progress: CommandBatch.Progress) {
-        let mark = progress.nextLSN.map { StreamMark(next: LSN($0), beside: progress.beside) }
+        let mark = progress.nextLSN.map { StreamMark(next: LSN($0), outOfStreamCount: progress.outOfStreamCount) }
         for _ in 0..<min(progress.refreshes, unconfirmed.count) {
             let (key, end) = unconfirmed.removeFirst()
             queue.finish(key, stages.reports.takeRefusedRefresh(of: key) ? .failed : end, at: mark)

@@ -198,7 +198,7 @@ final class RefreshHistory {
         head.append(request.origin.rawValue)
         head.append(0)
         head.append(littleEndian: mark.next.value)
-        head.append(littleEndian: mark.beside)
+        head.append(littleEndian: mark.outOfStreamCount)
         bytes.append(head.bytes)
         bytes.append(littleEndian: check(of: head.bytes, request.key.key.span.bytes))
         bytes.append(request.key.key.span.bytes)
@@ -240,7 +240,7 @@ final class RefreshHistory {
             let flow = reader.readLittleEndian(UInt16.self),
             let origin = reader.readUInt8().flatMap(RefreshOrigin.init),
             reader.skip(1), let next = reader.readLittleEndian(UInt64.self),
-            let beside = reader.readLittleEndian(UInt64.self)
+            let outOfStreamCount = reader.readLittleEndian(UInt64.self)
         else { return nil }
         let head = bytes.extracting(start..<reader.offset)
         guard let check = reader.readLittleEndian(UInt32.self), let key = reader.readSpan(Int(count)),
@@ -250,7 +250,7 @@ final class RefreshHistory {
         return Entry(
             request: RefreshRequest(
                 RefreshKey(database: database, key: name), flow: FlowID(Int(flow)), origin: origin),
-            mark: StreamMark(next: LSN(next), beside: beside))
+            mark: StreamMark(next: LSN(next), outOfStreamCount: outOfStreamCount))
     }
 
     private static func write(

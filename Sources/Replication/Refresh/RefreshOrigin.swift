@@ -5,7 +5,7 @@ package enum RefreshOrigin: UInt8, Sendable, CaseIterable {
     /// A comparison of both sides found a difference.
     case verification = 1
     /// An operator requested it.
-    case demand = 2
+    case operatorRequest = 2
     /// A stream that consumers read without a record. At a leave or a cut-over such streams are read before all other keys,
     /// and without a rate limit.
     case group = 3

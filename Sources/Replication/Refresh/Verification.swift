@@ -165,10 +165,10 @@ package final class Verification: Sendable {
 
     func noteProgress(_ progress: Verifier.Progress) { state.withLock { $0.figures.progress = progress } }
 
-    func found(_ fate: VerifierRecord.Fate) {
+    func found(_ disposition: VerifierRecord.Disposition) {
         state.withLock { state in
             state.figures.found += 1
-            switch fate {
+            switch disposition {
             case .asked: break
             case .foreign: state.figures.foreign += 1
             case .unplaced: state.figures.unplaced += 1

@@ -110,12 +110,12 @@ actor DataSetWatch {
                 }
                 switch verdict {
                 case .fits:
-                    missingKeys?.areBack()
+                    missingKeys?.noteNoneMissing()
                     try await store()
                 case .inDoubt: wait = Self.doubtInterval
                 case .mending(let count):
-                    missingKeys?.areMissing(count)
-                    if missingKeys?.areNone == true { judge.accept(count) }
+                    missingKeys?.noteMissing(count)
+                    if missingKeys?.areAllFound == true { judge.accept(count) }
                 case .missing(let count): missingKeys?.beginSearch(for: count, among: sourceKeys)
                 case .differs(let reason): return onDifference(reason)
                 }

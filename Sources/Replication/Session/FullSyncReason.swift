@@ -5,7 +5,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     /// The target has no checkpoint of this task, although this process has followed the source before.
     case checkpointGone
     /// The checkpoint itself gives a reason not to trust it.
-    case notBelieved(String)
+    case checkpointNotTrusted(String)
     case notCompleted
     case notReconciled
     /// The checkpoint has no position, for example because the task last ran as a migration.
@@ -56,7 +56,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
         if let resumeBlocker {
             self = resumeBlocker
         } else if let reason = opening.reason {
-            self = .notBelieved(reason)
+            self = .checkpointNotTrusted(reason)
         } else if opening.isStopped {
             self = .stoppedByPolicy
         } else if opening.isReconciling {
@@ -80,7 +80,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     var kind: FullSyncKind {
         switch self {
         case .checkpointGone: .checkpointGone
-        case .notBelieved: .notBelieved
+        case .checkpointNotTrusted: .checkpointNotTrusted
         case .notCompleted: .notCompleted
         case .notReconciled: .notReconciled
         case .noPosition: .noPosition
@@ -105,7 +105,7 @@ enum FullSyncReason: Equatable, CustomStringConvertible {
     var description: String {
         switch self {
         case .checkpointGone: "the target no longer holds this task's checkpoint: emptied, or another server"
-        case .notBelieved(let reason): reason
+        case .checkpointNotTrusted(let reason): reason
         case .notCompleted: "the one before was ended before it was complete"
         case .notReconciled: "the one before was ended before it had removed what the source no longer has"
         case .noPosition: "the task has filled the target before, and has kept no position to go on from"
@@ -145,7 +145,7 @@ package enum FullSyncKind: String, CaseIterable, Sendable {
     /// The task's first full sync: there was no position to resume at.
     case first = "first"
     case checkpointGone = "checkpoint-gone"
-    case notBelieved = "checkpoint-not-believed"
+    case checkpointNotTrusted = "checkpoint-not-believed"
     case notCompleted = "not-completed"
     case notReconciled = "not-reconciled"
     case noPosition = "no-position"

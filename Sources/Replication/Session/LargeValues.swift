@@ -30,7 +30,7 @@ final class LargeValues {
     private let reader: ValueReader
     private let builder: ValueBuilder
     private let note: BuildingNote
-    private let atOnce: @SessionActor (RefreshRequest, Int) async -> Void
+    private let readAtOnce: @SessionActor (RefreshRequest, Int) async -> Void
     private let removal = ShieldedWork()
     private var waiting: Deque<(request: RefreshRequest, size: Int)> = []
     /// The source's user lacks the rights to read in pieces.
@@ -38,12 +38,12 @@ final class LargeValues {
 
     /// - Parameters:
     ///   - reader: a reader that nobody else uses.
-    ///   - atOnce: reads a value of the given size in bytes that cannot be read in pieces.
+    ///   - readAtOnce: reads a value of the given size in bytes that cannot be read in pieces.
     init(
         _ task: TaskContext, flows: SessionFlows, queue: RefreshQueue, reader: ValueReader,
-        atOnce: @escaping @SessionActor (RefreshRequest, Int) async -> Void
+        readAtOnce: @escaping @SessionActor (RefreshRequest, Int) async -> Void
     ) {
-        (self.task, self.flows, self.queue, self.reader, self.atOnce) = (task, flows, queue, reader, atOnce)
+        (self.task, self.flows, self.queue, self.reader, self.readAtOnce) = (task, flows, queue, reader, readAtOnce)
         let settings = task.settings
         builder = ValueBuilder(
             connector: TargetConnector(settings: settings.target), task: settings.task, clock: settings.clock)
@@ -62,7 +62,7 @@ final class LargeValues {
                 continue
             }
             guard !isForbidden else {
-                await atOnce(request, size)
+                await readAtOnce(request, size)
                 continue
             }
             do {
@@ -77,7 +77,7 @@ final class LargeValues {
 
     // MARK: One value
 
-    private enum Fate { case answered, stale, notInPieces }
+    private enum BuildOutcome { case answered, stale, notInPieces }
 
     private func refresh(_ request: RefreshRequest, _ size: Int) async throws {
         let (key, index) = (request.key, request.flow.index)
@@ -97,7 +97,7 @@ final class LargeValues {
                 queue.retry(key, wasStale: true, notBefore: Self.shortestWait)
             case .notInPieces:
                 await giveUp(key, applier)
-                return await atOnce(request, size)
+                return await readAtOnce(request, size)
             }
         } catch {
             await giveUp(key, applier)
@@ -113,7 +113,7 @@ final class LargeValues {
 
     private func build(
         _ request: RefreshRequest, _ names: ValueBuilder.Names, _ applier: FlowApplier
-    ) async throws -> Fate {
+    ) async throws -> BuildOutcome {
         let (key, index) = (request.key, request.flow.index)
         let head = try await reader.head(of: key.key, in: key.database)
         guard let kind = PieceReader.Kind(rawValue: head.type),
@@ -171,7 +171,7 @@ final class LargeValues {
             task.incidents.reportOnce(
                 "\(error): until its user has \(PieceReader.rights), values of more than \(SessionRefresh.mostBytesAtOnce) bytes are read at one stroke, which keeps the source's clients waiting",
                 level: .warning)
-            return await atOnce(request, size)
+            return await readAtOnce(request, size)
         case let error as TargetError where !error.isTransient && error.code != .taskTaken:
             queue.finish(key, .failed)
             task.incidents.reportOnce(

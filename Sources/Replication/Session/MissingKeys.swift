@@ -60,14 +60,14 @@ struct MissingKeys {
     }
 
     /// Whether all keys of the source were found at the target since some were counted as missing.
-    var areNone: Bool {
+    var areAllFound: Bool {
         guard let before, let figures = verifierRecord?.figures, isCompared, refreshes.figures.waiting == 0 else {
             return false
         }
         return figures.passes >= before.passes + Self.passes && figures.unplaced == before.unplaced
     }
 
-    mutating func areMissing(_ count: Int) {
+    mutating func noteMissing(_ count: Int) {
         guard noteFigures() else { return }
         logger.warning(
             "the target lacks \(count) keys that the source has: they are read at the source, or a full sync brings them",
@@ -82,7 +82,7 @@ struct MissingKeys {
         return true
     }
 
-    mutating func areBack() {
+    mutating func noteNoneMissing() {
         before = nil
         guard let search, !isSearching else { return }
         // A search that has found nothing is not made again at once.

@@ -13,7 +13,7 @@ final class ReconciliationRun {
     private(set) var isPending = false
     /// Which source the target's keys came from, and how many keys it held when a full sync from another source began.
     /// `nil` if the source is the same, or if the operator has said what to do.
-    private var before: (source: FilledFrom, keys: Int)?
+    private var before: (source: PreviousSource, keys: Int)?
 
     init(_ scope: SessionScope, databases: TaskDatabases) {
         self.scope = scope
@@ -35,7 +35,7 @@ final class ReconciliationRun {
     ///   - source: the replication id of the source that last filled the target; `nil` if unknown.
     /// - Throws: `TargetError`.
     func countBefore(_ replicationID: String, over source: String?) async throws {
-        guard isPending, mayRefuse, let source = FilledFrom(source, next: replicationID) else { return }
+        guard isPending, mayRefuse, let source = PreviousSource(source, next: replicationID) else { return }
         let (control, checkpoint) = (scope.control, scope.task.checkpointKey)
         var keys = 0
         for database in databases.reconciled.sorted() {
@@ -49,7 +49,7 @@ final class ReconciliationRun {
 
     /// Starts the removal beside the stream. It is repeated until it succeeds.
     func begin() {
-        scope.sideTasks.start(.reconciliation) { [self] in
+        scope.backgroundTasks.start(.reconciliation) { [self] in
             var attempt = 0
             while !Task.isCancelled {
                 attempt += 1
@@ -80,7 +80,7 @@ final class ReconciliationRun {
             for applier in scope.flows.appliers { await applier.endReconciling(remembers: hasOtherTasks) }
             try await noteDone(on: control)
             // If the target comes back in a state from before the removal, pending note included, a flow's mark shows it.
-            await scope.flows.appliers.first?.noteBeside()
+            await scope.flows.appliers.first?.noteOutOfStreamWrite()
             logger.notice("reconciled: \(counted(Int(removed), "key")) removed that the source does not have")
         } catch {
             await control.close()
@@ -131,7 +131,7 @@ final class ReconciliationRun {
     /// copy, which exists for that case.
     ///
     /// - Parameter keys: the number of keys that the snapshot has brought.
-    /// - Throws: `ReplicationError` if the source has no keys, or if it is another source with hardly any (`RemovalBrake`),
+    /// - Throws: `ReplicationError` if the source has no keys, or if it is another source with hardly any (`RemovalGuard`),
     ///   unless the operator asked for the removal explicitly or the source was seen to be emptied.
     func refuseLoss(broughtKeys keys: Int) async throws {
         guard isPending, mayRefuse else { return }
@@ -144,7 +144,7 @@ final class ReconciliationRun {
                     + "(if the source has lost its data, restore them; if it is meant to be empty, set fullSync.existing to reconcile)"
             )
         }
-        guard let before, RemovalBrake.stops(bringing: keys, over: before.keys) else { return }
+        guard let before, RemovalGuard.forbids(bringing: keys, over: before.keys) else { return }
         throw ReplicationError(
             .policy,
             "\(before.source); it has brought \(keys) keys, where the "
@@ -169,7 +169,7 @@ final class ReconciliationRun {
 }
 
 /// Where the target's keys come from, if that is not known to be the source of the full sync.
-enum FilledFrom: Equatable, CustomStringConvertible {
+enum PreviousSource: Equatable, CustomStringConvertible {
     case another
     /// An earlier version noted the source together with the positions only, or a cluster has lost the note.
     case unknown
@@ -193,18 +193,18 @@ enum FilledFrom: Equatable, CustomStringConvertible {
 
 /// Decides when a full sync from another source, which the operator has not explicitly allowed to remove keys, removes
 /// nothing. A source that has lost its data soon gets some new keys once its clients are back.
-enum RemovalBrake {
-    /// The brake applies only if the target held at least this many keys. Fewer keys are soon filled in again, and a
+enum RemovalGuard {
+    /// The guard applies only if the target held at least this many keys. Fewer keys are soon filled in again, and a
     /// source that somebody tries out is often restarted without its data.
     static let leastKeys = 1000
-    /// The brake applies only if the source has fewer than one key for this many of the target's keys. A source with
+    /// The guard applies only if the source has fewer than one key for this many of the target's keys. A source with
     /// more keys holds another data set, not the rest of a lost one.
     static let ratio = 100
 
     /// - Parameters:
     ///   - keys: the number of keys that the snapshot has brought.
     ///   - keysBefore: the number of the task's keys that the target held before.
-    static func stops(bringing keys: Int, over keysBefore: Int) -> Bool {
+    static func forbids(bringing keys: Int, over keysBefore: Int) -> Bool {
         keysBefore >= leastKeys && keys < keysBefore / ratio
     }
 }

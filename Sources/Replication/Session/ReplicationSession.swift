@@ -10,7 +10,7 @@ import Logging
 /// | the flows, and the source that they come from | `SessionFlows`, `SessionSource` |
 /// | the phase and the progress | `SyncProgress` |
 /// | the operator's request to leave | `LeaveRequest` |
-/// | tasks beside the event loop | `SideTasks` |
+/// | tasks beside the event loop | `BackgroundTasks` |
 /// | databases, global commands, removing what the source no longer has | `TaskDatabases`, `GlobalCommands`, `ReconciliationRun` |
 /// | the checkpoint, and reactions to what the target does by itself | `SessionCheckpoint`, `TargetReactions` |
 /// | TTLs at both ends | `SessionTTLs` |

@@ -30,14 +30,16 @@ final class SessionCheckpoint {
         let positions = position.nextLSNs.enumerated().map { index, next in
             (field: key.field(FlowID(index)), value: position.text(next))
         }
-        let besides = scope.flows.progress.enumerated().filter { $0.element.appliedBeside > 0 }.map { index, progress in
-            (field: key.besideField(FlowID(index)), value: "\(progress.appliedBeside)")
-        }
+        let outOfStreamCounts = scope.flows.progress.enumerated()
+            .filter { $0.element.appliedOutOfStreamCount > 0 }
+            .map { index, progress in
+                (field: key.outOfStreamField(FlowID(index)), value: "\(progress.appliedOutOfStreamCount)")
+            }
         let state =
             reconciliation.isPending
             ? (field: TaskRecord.reconcileField, value: "pending")
             : (field: TaskRecord.sourceField, value: position.replicationID)
-        return positions + besides + databases.fields + [state] + own
+        return positions + outOfStreamCounts + databases.fields + [state] + own
     }
 
     /// Stores the positions in the file if they are kept there, at the configured interval, without waiting for the disk.

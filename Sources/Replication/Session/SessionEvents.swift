@@ -1,7 +1,7 @@
 import Dragonfly
 
-/// The events of a session. Flows, connections, side tasks and the clock report them from any thread; the session handles
-/// one event after the other.
+/// The events of a session. Flows, connections, background tasks and the clock report them from any thread; the session
+/// handles one event after the other.
 struct SessionEvents: Sendable {
     enum Event: Sendable {
         case flow(FlowEvent)

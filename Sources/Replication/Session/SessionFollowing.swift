@@ -47,7 +47,7 @@ final class SessionFollowing {
             case .checkpointMissing: reactions.poll()
             case .pingFailed(let error): throw error
             case .dataReplaced(let reason):
-                if case .keysMissing = reason { try await reactions.look() }
+                if case .keysMissing = reason { try await reactions.pollNow() }
                 throw ReplicationError(dataReplaced: reason)
             case .connection(let event): throw sessionEnd(event)
             case .flow(let event):
@@ -172,13 +172,13 @@ final class SessionFollowing {
             "reconnecting to the source once the \(scope.flows.queuedBytes >> 10) KiB in the queue are applied",
             metadata: ["phase": "\(scope.sync.phase.rawValue)"])
         scope.reportPhase()
-        scope.sideTasks.start(.catchUpPoll) { [events = scope.events] in
+        scope.backgroundTasks.start(.catchUpPoll) { [events = scope.events] in
             while !Task.isCancelled {
                 try? await Task.sleep(for: Self.catchUpInterval)
                 events.report(.poll)
             }
         }
-        defer { scope.sideTasks.cancel(.catchUpPoll) }
+        defer { scope.backgroundTasks.cancel(.catchUpPoll) }
         for await event in scope.events.stream {
             scope.health.begin("applying what waits", atMost: .seconds(60))
             switch event {

@@ -48,8 +48,8 @@ final class SessionLeaving {
         let fetchesStreams = plan.isFinal && plan.applies && canFetchStreams
         scope.sync.enterLeaving()
         scope.health.begin("leaving", atMost: settings.drain + settings.finWait + .seconds(30))
-        // 1. The side tasks end.
-        scope.sideTasks.cancelAll(but: fetchesStreams ? .refresh : nil)
+        // 1. The background tasks end.
+        scope.backgroundTasks.cancelAll(but: fetchesStreams ? .refresh : nil)
         await scope.dataSets.stop()
         await scope.source.inspector.close()
         scope.reportPhase()
@@ -62,9 +62,9 @@ final class SessionLeaving {
         await master.stopAcknowledging()
         departure.log("acknowledgements stopped")
         // 3. What is on its way arrives and is applied. Meanwhile, streams whose groups consumers have read are fetched.
-        let fetched = fetchesStreams ? scope.task.demands.fetchStreamsNow() : 0
+        let fetched = fetchesStreams ? scope.task.operatorRequests.fetchStreamsNow() : 0
         await drain(master, plan, departure)
-        scope.sideTasks.cancelAll()
+        scope.backgroundTasks.cancelAll()
         let deadline = ContinuousClock.now + (plan.applies && plan.closesFlows ? Self.applyLimit : .zero)
         if plan.applies { _ = await scope.flows.drain(until: deadline) }
         if fetched > 0 { report(fetched: fetched, departure) }
@@ -127,11 +127,11 @@ final class SessionLeaving {
     /// Whether streams can be fetched: the leave is not urgent, and both sides serve.
     private var canFetchStreams: Bool {
         scope.sync.phase == .stable && !scope.flows.hasLostFlow && !scope.flows.isTargetLost
-            && !scope.leaveRequest.isWithoutDrain && settings.drain > .zero && scope.task.demands.hasStreams
+            && !scope.leaveRequest.isWithoutDrain && settings.drain > .zero && scope.task.operatorRequests.hasStreams
     }
 
     private func report(fetched: Int, _ departure: LeaveLog) {
-        let rest = scope.task.demands.unfetchedStreams
+        let rest = scope.task.operatorRequests.unfetchedStreams
         departure.log(
             rest == 0
                 ? "\(fetched) streams that have groups of consumers are as at the source"
@@ -181,7 +181,7 @@ final class SessionLeaving {
     func clearUp(after error: ReplicationError? = nil) async {
         await removePartialKeys()
         if let error { await note(error) }
-        await scope.sideTasks.end()
+        await scope.backgroundTasks.end()
         await scope.task.targetWatch.close()
         await scope.control.close()
     }

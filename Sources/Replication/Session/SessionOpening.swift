@@ -213,7 +213,9 @@ final class SessionOpening {
         var starts = try await starts(
             source, resume: resume, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
         if resume != nil {
-            for index in starts.indices { starts[index].beside = beside(FlowID(index), in: checkpoint) }
+            for index in starts.indices {
+                starts[index].outOfStreamCount = outOfStreamCount(FlowID(index), in: checkpoint)
+            }
             scope.task.refreshes?.resume(
                 at: starts.compactMap(\.mark), isOfFile: settings.checkpoint.store != .target)
         }
@@ -232,9 +234,9 @@ final class SessionOpening {
 
     /// The number of batches beside the stream that the target has, from the checkpoint. 0 if a file keeps the position,
     /// because then a target that has lost writes gets a full sync.
-    private func beside(_ flow: FlowID, in checkpoint: CheckpointStore.Opening) -> UInt64 {
+    private func outOfStreamCount(_ flow: FlowID, in checkpoint: CheckpointStore.Opening) -> UInt64 {
         guard settings.checkpoint.store == .target else { return 0 }
-        return scope.task.checkpointKey.beside(flow, in: checkpoint.fields)
+        return scope.task.checkpointKey.outOfStreamCount(flow, in: checkpoint.fields)
     }
 
     /// Whether records may be applied again. In a cluster, the progress after the position is known only slot by slot, so
@@ -255,7 +257,7 @@ final class SessionOpening {
             silenceLimit: settings.targetSilence, checkpoint: settings.checkpoint,
             keepsPosition: settings.mode == .replicate, targetRunID: profile.runID,
             targetLimits: task.targetLimits, counters: task.counters, refreshes: task.refreshes,
-            consumedStreams: task.demands.streams,
+            consumedStreams: task.operatorRequests.streams,
             batchCommands: settings.batchCommands,
             pacer: settings.commandsPerSecond.map { CommandPacer(commandsPerSecond: $0) },
             directory: settings.spoolDirectory, clock: settings.clock, sourceClock: source.master.sourceClock,
@@ -305,7 +307,8 @@ final class SessionOpening {
                 missingKeys: task.refreshes.map {
                     MissingKeys(
                         $0, verifierRecord: settings.verifier == nil ? nil : task.verifierRecord,
-                        verification: settings.verifier == nil ? nil : task.demands.verificationAtWork, logger: logger)
+                        verification: settings.verifier == nil ? nil : task.operatorRequests.verificationAtWork,
+                        logger: logger)
                 },
                 logger: logger, onDifference: { [events = scope.events] in events.report(.dataReplaced($0)) }))
     }
@@ -326,7 +329,7 @@ final class SessionOpening {
             scope.task.refreshes?.fullSyncBegins()
         }
         let readsGroups = flows.behaviour.has(.readsGroupsWithoutRecord)
-        scope.task.demands.streams.begin(isNeeded: readsGroups, isFullSync: sync.isFullSync)
+        scope.task.operatorRequests.streams.begin(isNeeded: readsGroups, isFullSync: sync.isFullSync)
         sync.enterSync()
         logger.notice(
             sync.isFullSync ? "full sync begins" : "resuming at the checkpoint",
@@ -376,7 +379,7 @@ final class SessionOpening {
         if ttls.takesOverElements { return }
         let control = scope.control
         let reserved = ReservedKeys(checkpoint: scope.task.checkpointKey.name, isInCluster: control.isInCluster)
-        let survey = try await DatabaseSurvey(of: databases, task: settings.task, besides: reserved, on: control)
+        let survey = try await DatabaseSurvey(of: databases, task: settings.task, excluding: reserved, on: control)
         scope.target.learn(survey)
         try await ttls.forgetOldElements(in: survey?.withElementLists ?? databases)
     }

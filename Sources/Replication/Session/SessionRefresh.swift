@@ -25,12 +25,12 @@ final class SessionRefresh {
 
     private let task: TaskContext
     private let flows: SessionFlows
-    private let sideTasks: SideTasks
+    private let backgroundTasks: BackgroundTasks
     private let idle = InterruptibleSleep()
     private var logger: Logger { task.logger }
 
-    init(_ task: TaskContext, flows: SessionFlows, sideTasks: SideTasks) {
-        (self.task, self.flows, self.sideTasks) = (task, flows, sideTasks)
+    init(_ task: TaskContext, flows: SessionFlows, backgroundTasks: BackgroundTasks) {
+        (self.task, self.flows, self.backgroundTasks) = (task, flows, backgroundTasks)
     }
 
     /// Starts to read keys. Called when every flow is in its journal.
@@ -45,7 +45,7 @@ final class SessionRefresh {
         let largeValues = LargeValues(task, flows: flows, queue: queue, reader: pieces) { [self] request, size in
             await readAtOnce(request, size, queue, reader)
         }
-        sideTasks.start(.refresh) { [self] in
+        backgroundTasks.start(.refresh) { [self] in
             queue.sessionEnded()
             queue.setObstacle(nil)
             do {

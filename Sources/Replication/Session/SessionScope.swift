@@ -15,13 +15,13 @@ struct SessionScope {
     let sync = SyncProgress()
     let health = SessionHealth()
     let leaveRequest = LeaveRequest()
-    let sideTasks = SideTasks()
+    let backgroundTasks = BackgroundTasks()
     let flows: SessionFlows
     let source: SessionSource
     let dataSets: DataSetComparison
     let refreshes: SessionRefresh
     let verifier: SessionVerifier
-    let demands: SessionDemands
+    let operatorRequests: SessionOperatorRequests
     let streams: SessionStreams
     let retry: TargetRetry
 
@@ -30,11 +30,12 @@ struct SessionScope {
         self.history = history
         control = task.control()
         flows = SessionFlows(logger: task.logger)
-        source = SessionSource(settings: task.settings, events: events, sideTasks: sideTasks, counters: task.counters)
-        refreshes = SessionRefresh(task, flows: flows, sideTasks: sideTasks)
-        verifier = SessionVerifier(task, flows: flows, target: target, sideTasks: sideTasks)
-        demands = SessionDemands(task, flows: flows, target: target, sideTasks: sideTasks)
-        streams = SessionStreams(task, flows: flows, sideTasks: sideTasks)
+        source = SessionSource(
+            settings: task.settings, events: events, backgroundTasks: backgroundTasks, counters: task.counters)
+        refreshes = SessionRefresh(task, flows: flows, backgroundTasks: backgroundTasks)
+        verifier = SessionVerifier(task, flows: flows, target: target, backgroundTasks: backgroundTasks)
+        operatorRequests = SessionOperatorRequests(task, flows: flows, target: target, backgroundTasks: backgroundTasks)
+        streams = SessionStreams(task, flows: flows, backgroundTasks: backgroundTasks)
         dataSets = DataSetComparison(checkpointStore: task.checkpointStore, control: control)
         retry = TargetRetry(
             policy: task.settings.retry, logger: task.logger, health: health, leaveRequest: leaveRequest, flows: flows)
@@ -54,7 +55,7 @@ struct SessionScope {
         status.counters = task.counters.values
         status.refreshes = task.refreshes?.figures
         if task.settings.verifiesPerSecond > 0 { status.verifier = task.verifierRecord.figures }
-        let verification = task.demands.verification
+        let verification = task.operatorRequests.verification
         if verification.number > 0 { status.verification = verification }
         if sync.phase == .connecting { status.detail = sync.step.place }
         return status
@@ -66,7 +67,7 @@ struct SessionScope {
     func startRefreshing(own: @escaping @SessionActor @Sendable () -> Set<UInt32>) {
         refreshes.start()
         verifier.start(own: own)
-        demands.start(own: own) { [refreshes] in refreshes.wake() }
+        operatorRequests.start(own: own) { [refreshes] in refreshes.wake() }
         streams.start()
     }
 

@@ -10,15 +10,16 @@ final class SessionSource {
     let inspector: SourceInspector
     private let settings: ReplicatorSettings
     private let events: SessionEvents
-    private let sideTasks: SideTasks
+    private let backgroundTasks: BackgroundTasks
     private let counters: TaskCounters
     /// `nil` before the handshake.
     private(set) var master: MasterSession?
 
-    init(settings: ReplicatorSettings, events: SessionEvents, sideTasks: SideTasks, counters: TaskCounters) {
+    init(settings: ReplicatorSettings, events: SessionEvents, backgroundTasks: BackgroundTasks, counters: TaskCounters)
+    {
         self.settings = settings
         self.events = events
-        self.sideTasks = sideTasks
+        self.backgroundTasks = backgroundTasks
         self.counters = counters
         inspector = SourceInspector(settings: settings.source, socketStore: settings.socketStore)
     }
@@ -59,7 +60,7 @@ final class SessionSource {
     /// Pings the source. A failure is reported as an event.
     func ping() {
         guard let master else { return }
-        sideTasks.start(.ping) { [events, counters] in
+        backgroundTasks.start(.ping) { [events, counters] in
             do {
                 let start = ContinuousClock.now
                 try await master.ping(timeout: Self.pingTimeout)

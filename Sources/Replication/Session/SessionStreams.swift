@@ -11,18 +11,18 @@ final class SessionStreams {
 
     private let task: TaskContext
     private let flows: SessionFlows
-    private let sideTasks: SideTasks
+    private let backgroundTasks: BackgroundTasks
 
-    init(_ task: TaskContext, flows: SessionFlows, sideTasks: SideTasks) {
-        (self.task, self.flows, self.sideTasks) = (task, flows, sideTasks)
+    init(_ task: TaskContext, flows: SessionFlows, backgroundTasks: BackgroundTasks) {
+        (self.task, self.flows, self.backgroundTasks) = (task, flows, backgroundTasks)
     }
 
     /// Starts the walk. Called when every flow is in its journal.
     func start() {
-        let streams = task.demands.streams
+        let streams = task.operatorRequests.streams
         guard task.refreshes != nil, streams.beginWalk() else { return }
         let walk = StreamWalk(settings: task.settings.source, socketStore: task.settings.socketStore)
-        sideTasks.start(.streams) { [self] in
+        backgroundTasks.start(.streams) { [self] in
             streams.endWalk(isComplete: await self.walk(walk, streams))
             await walk.close()
         }

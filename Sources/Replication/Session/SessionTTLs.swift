@@ -133,7 +133,7 @@ final class SessionTTLs {
     /// Reports, after the leave, the elements that stay until the task runs again.
     func reportOutstandingElements() async {
         guard await scope.flows.haveElementExpiries() else { return }
-        let control = settings.partingControl(role: "outstanding")
+        let control = settings.controlForLeave(role: "outstanding")
         let (elements, flowCount) = (TaskElements(settings.task, on: control), scope.flows.appliers.count)
         let count = await within(.seconds(2)) { try? await elements.count(flowCount: flowCount) }
         await control.close()

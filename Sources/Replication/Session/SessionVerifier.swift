@@ -11,11 +11,11 @@ final class SessionVerifier {
     private let task: TaskContext
     private let flows: SessionFlows
     private let target: KnownTarget
-    private let sideTasks: SideTasks
+    private let backgroundTasks: BackgroundTasks
     private var logger: Logger { task.logger }
 
-    init(_ task: TaskContext, flows: SessionFlows, target: KnownTarget, sideTasks: SideTasks) {
-        (self.task, self.flows, self.target, self.sideTasks) = (task, flows, target, sideTasks)
+    init(_ task: TaskContext, flows: SessionFlows, target: KnownTarget, backgroundTasks: BackgroundTasks) {
+        (self.task, self.flows, self.target, self.backgroundTasks) = (task, flows, target, backgroundTasks)
     }
 
     /// Starts the comparisons. Called when every flow is in its journal.
@@ -24,10 +24,10 @@ final class SessionVerifier {
     func start(own: @escaping @SessionActor @Sendable () -> Set<UInt32>) {
         let rate = task.settings.verifiesPerSecond
         guard let verifier = task.settings.verifier, let queue = task.refreshes, rate > 0 else { return }
-        sideTasks.start(.verification) { [self] in
+        backgroundTasks.start(.verification) { [self] in
             while !Task.isCancelled {
                 // Keys that are still to be removed would be found to differ.
-                guard !sideTasks.isRunning(.reconciliation) else {
+                guard !backgroundTasks.isRunning(.reconciliation) else {
                     try? await Task.sleep(for: Self.pauseBetweenPasses)
                     continue
                 }
@@ -66,7 +66,7 @@ final class SessionVerifier {
 /// The figures of the comparisons, over all sessions.
 final class VerifierRecord: Sendable {
     /// What happens with a key that was found to differ.
-    enum Fate { case asked, foreign, unplaced, leftOut }
+    enum Disposition { case asked, foreign, unplaced, leftOut }
 
     private let state = Lock((figures: VerifierFigures(), began: ContinuousClock.now, foundBefore: 0))
 
@@ -101,10 +101,10 @@ final class VerifierRecord: Sendable {
         }
     }
 
-    func found(_ fate: Fate) {
+    func found(_ disposition: Disposition) {
         state.withLock {
             $0.figures.found += 1
-            switch fate {
+            switch disposition {
             case .asked: $0.figures.asked += 1
             case .foreign: $0.figures.foreign += 1
             case .unplaced: $0.figures.unplaced += 1

@@ -29,7 +29,7 @@ final class TargetReactions {
     /// Polls the target. The answer arrives as an event.
     func poll() {
         let expected = expected
-        scope.sideTasks.start(.targetPoll) { [events = scope.events, watch = scope.task.targetWatch] in
+        scope.backgroundTasks.start(.targetPoll) { [events = scope.events, watch = scope.task.targetWatch] in
             guard let findings = await watch.poll(expecting: expected) else { return }
             events.report(.target(findings))
         }
@@ -47,7 +47,7 @@ final class TargetReactions {
     /// target.
     ///
     /// - Throws: `ReplicationError` if the target was emptied.
-    func look() async throws {
+    func pollNow() async throws {
         if let findings = await scope.task.targetWatch.poll(expecting: expected) { try handle(findings) }
     }
 
@@ -87,7 +87,7 @@ final class TargetReactions {
     /// Writes the checkpoint again after the target has evicted it. Every flow is quiet meanwhile, so the stored position
     /// is exactly what is applied.
     private func restoreCheckpoint() {
-        scope.sideTasks.start(.restoration) { [self] in
+        scope.backgroundTasks.start(.restoration) { [self] in
             let control = scope.task.control(role: "restore")
             await scope.flows.whileQuiet { [self] in
                 guard !Task.isCancelled, scope.sync.phase == .stable, let position = scope.flows.position else {

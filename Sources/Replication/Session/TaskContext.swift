@@ -19,7 +19,7 @@ struct TaskContext: Sendable {
     /// `nil` if no keys are read at the source beside the stream.
     let refreshes: RefreshQueue?
     let verifierRecord = VerifierRecord()
-    let demands: TaskDemands
+    let operatorRequests: OperatorRequests
 
     /// - Parameter settings: without the owner record of the target's connections, which the initializer adds for this
     ///   process.
@@ -44,7 +44,7 @@ struct TaskContext: Sendable {
             ? RefreshQueue(
                 path: settings.stateDirectory.map { "\($0)/\(settings.task).refresh" },
                 historyPath: settings.stateDirectory.map { "\($0)/\(settings.task).refreshed" }, logger: logger) : nil
-        demands = TaskDemands(settings, queue: refreshes, incidents: incidents)
+        operatorRequests = OperatorRequests(settings, queue: refreshes, incidents: incidents)
         registry = TaskRegistry(checkpoint: key.name)
         lease = TaskLease(
             settings: settings.target, record: record, registry: registry, checkpoint: key.name,

@@ -136,7 +136,7 @@ final class TaskDatabases {
         if let known = survey?.keyCount(database) {
             count = known
         } else {
-            count = try await scope.retry { try await control.keyCount(database: database, besides: reserved) }
+            count = try await scope.retry { try await control.keyCount(database: database, excluding: reserved) }
         }
         filled.setFilling(database, over: count)
         let filling = filled.filling

@@ -12,7 +12,7 @@ struct VerificationPass {
 
     /// - Parameters:
     ///   - removable: the databases in which a key is removed if only the target has it.
-    ///   - origin: with `demand`, more keys are read per second while the findings wait.
+    ///   - origin: with `operatorRequest`, more keys are read per second while the findings wait.
     init(
         _ task: TaskContext, _ verifier: Verifier, _ queue: RefreshQueue, _ flows: SessionFlows, removable: Set<UInt32>,
         origin: RefreshOrigin
@@ -26,13 +26,13 @@ struct VerificationPass {
     }
 
     func run(
-        keysPerSecond: Int, onFinding: @escaping @Sendable (VerifierRecord.Fate) -> Void,
+        keysPerSecond: Int, onFinding: @escaping @Sendable (VerifierRecord.Disposition) -> Void,
         onProgress: @escaping @Sendable (Verifier.Progress) -> Void
     ) async throws(Verifier.Failure) {
         let placement = await flows.placement()
         let ask: @Sendable (Verifier.Finding, FlowID) -> Void = { [queue, origin] finding, flow in
             let admission = queue.ask(RefreshRequest(finding.key, flow: flow, origin: origin))
-            if origin == .demand { queue.hurry(by: keysPerSecond) }
+            if origin == .operatorRequest { queue.hurry(by: keysPerSecond) }
             onFinding(admission == .noRoom ? .leftOut : .asked)
         }
         let unplaced = UnplacedFindings(

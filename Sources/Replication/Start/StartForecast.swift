@@ -100,8 +100,8 @@ struct StartForecast {
         let keys = databases.reduce(0) { $0 + (target.keys[$1] ?? 0) }
         let brought = source.keys.filter { !settings.policy.skippedDatabases.contains($0.key) }.values.reduce(0, +)
         if brought == 0 { return keys > 0 && !alone(databases).isEmpty }
-        guard FilledFrom(checkpoint.source, next: source.replicationID) != nil else { return false }
-        return RemovalBrake.stops(bringing: brought, over: keys)
+        guard PreviousSource(checkpoint.source, next: source.replicationID) != nil else { return false }
+        return RemovalGuard.forbids(bringing: brought, over: keys)
     }
 }
 

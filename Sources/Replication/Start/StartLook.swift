@@ -59,7 +59,7 @@ package struct StartLook {
     // MARK: The target
 
     private func opening(on control: TargetControl, targetRunID: String) async throws -> CheckpointStore.Opening {
-        try demandReadableState()
+        try requireReadableState()
         let registry = TaskRegistry(checkpoint: checkpoint.name)
         // The task's own line in the registry shows what a cluster's checkpoint may have lost.
         _ = try await control.others(in: registry)
@@ -73,7 +73,7 @@ package struct StartLook {
 
     /// - Throws: `SystemError` if this user's permissions hide whether the files exist that keep the position or give it
     ///   up.
-    private func demandReadableState() throws(SystemError) {
+    private func requireReadableState() throws(SystemError) {
         for path in [settings.checkpoint.path, settings.checkpoint.resyncMark?.path].compactMap(\.self)
         where access(path, F_OK) != 0 && errno == EACCES {
             throw SystemError("access", errno: EACCES, peer: path)

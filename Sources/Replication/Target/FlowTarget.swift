@@ -98,6 +98,6 @@ struct FlowTargetFinding: Equatable {
     var runID: String
     /// The flow's field of the checkpoint; `nil` if there is none or a file keeps the checkpoint.
     var checkpoint: String?
-    /// The `beside` count of the flow's mark.
-    var beside: UInt64 = 0
+    /// The count of out-of-stream batches of the flow's mark.
+    var outOfStreamCount: UInt64 = 0
 }

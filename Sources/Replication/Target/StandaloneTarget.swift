@@ -34,7 +34,8 @@ final class StandaloneTarget: FlowTarget {
             if case .error(let text)? = opened.answer { throw TargetError.reply(text, to: "HGETALL", key: key.name) }
             let fields = opened.answer.map { TaskFindings.fields($0) } ?? [:]
             let finding = FlowTargetFinding(
-                runID: opened.profile.runID, checkpoint: fields[key.field(flow)], beside: key.beside(flow, in: fields))
+                runID: opened.profile.runID, checkpoint: fields[key.field(flow)],
+                outOfStreamCount: key.outOfStreamCount(flow, in: fields))
             let socket = try await connection.detach().socket
             link = TransactionLink(
                 socket: socket, peer: connection.endpoint.description, queue: queue,

@@ -15,7 +15,7 @@ extension ConfigurationReading {
         warnOfMissingSocket(RuntimeDirectory(environment: environment))
         completePaths(baseDirectory: baseDirectory, environment: environment)
         completeTarget()
-        demandSource()
+        requireSource()
         let credentials = CredentialFiles(
             taskName: configuration.taskName, directory: environment["CREDENTIALS_DIRECTORY"],
             places: credentialPlaces)
@@ -154,7 +154,7 @@ extension ConfigurationReading {
         }
     }
 
-    private mutating func demandSource() {
+    private mutating func requireSource() {
         if places["source.addr"] == nil {
             fail("source.addr", "is required: the host:port of the Dragonfly master")
         }

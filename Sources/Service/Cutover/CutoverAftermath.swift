@@ -5,7 +5,7 @@ import Replication
 /// Finds out, after a cut-over that was not made, what happened to the task and which server does not serve.
 struct CutoverAftermath {
     /// What happened to the task.
-    enum Fate: Equatable {
+    enum TaskOutcome: Equatable {
         /// - `summary`: the task's status in one line; `nil` if the task does not answer.
         case goesOn(summary: String?)
         /// Another request made the task leave.
@@ -22,9 +22,9 @@ struct CutoverAftermath {
         self.request = request
     }
 
-    func fate() async -> Fate {
+    func taskOutcome() async -> TaskOutcome {
         do {
-            let status = try await task.questions.ask { try $0.status().status }
+            let status = try await task.client.request { try $0.status().status }
             guard status.pid == task.status.pid else { return .restarted(process: status.pid) }
             return status.phase == .leaving ? .leaves : .goesOn(summary: status.summary)
         } catch ControlClient.Failure.notRunning {
@@ -40,9 +40,9 @@ struct CutoverAftermath {
     }
 }
 
-extension CutoverAftermath.Fate {
-    /// Whether the task does not go on as before.
-    var isNews: Bool {
+extension CutoverAftermath.TaskOutcome {
+    /// Whether the task no longer follows its source as before.
+    var isInterruption: Bool {
         if case .goesOn = self { false } else { true }
     }
 

@@ -22,7 +22,7 @@ package struct CutoverFailure: Error, CustomStringConvertible {
         case let error as ConfigurationError: self.init(error.description, error.exitStatus)
         case let error as ComparisonService.Failure: self.init(error.description, error.exitStatus)
         case let error as SourceError: self.init(error.description, ReplicationError(error).exitStatus)
-        case let error as DemandFailure: self.init(error.description, error.exitStatus)
+        case let error as OperatorRequestFailure: self.init(error.description, error.exitStatus)
         case let error as ControlClient.Failure: self.init(error.description, error.exitStatus)
         default: self.init("\(error)", .defect)
         }

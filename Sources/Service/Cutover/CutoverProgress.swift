@@ -4,12 +4,13 @@ import Base
 final class CutoverProgress: Sendable {
     enum Stage: Equatable {
         /// Writers have not been paused.
-        case untouched
+        case notPaused
         case paused
-        case passed
+        /// From here on the task leaves, and there is no way back.
+        case committed
     }
 
-    private let state = Lock((stage: Stage.untouched, isInterrupted: false))
+    private let state = Lock((stage: Stage.notPaused, isInterrupted: false))
 
     var isInterrupted: Bool { state.withLock { $0.isInterrupted } }
 
@@ -18,16 +19,16 @@ final class CutoverProgress: Sendable {
     /// - Returns: `false` if the cut-over was interrupted before.
     func pause() -> Bool { enter(.paused) }
 
-    /// - Returns: the stage at the interruption; a cut-over that has `passed` continues.
+    /// - Returns: the stage at the interruption; one that is `committed` continues.
     func interrupt() -> Stage {
         state.withLock { state in
-            if state.stage != .passed { state.isInterrupted = true }
+            if state.stage != .committed { state.isInterrupted = true }
             return state.stage
         }
     }
 
     /// - Returns: `false` if the cut-over was interrupted before.
-    func pass() -> Bool { enter(.passed) }
+    func commit() -> Bool { enter(.committed) }
 
     private func enter(_ stage: Stage) -> Bool {
         state.withLock { state in

@@ -14,14 +14,16 @@ struct CutoverReadiness {
         self.request = request
     }
 
-    func findings() async -> [PreflightFinding] { [phase(), files()] + lag() + incidents() + (await servers()) }
+    func findings() async -> [PreflightFinding] {
+        [phase(), configuredServers()] + lag() + incidents() + (await servers())
+    }
 
     func servers() async -> [PreflightFinding] {
         var needs = CutoverPreflight.Needs()
         needs.pauses = request.pauses
         needs.compares = request.check != .none || (request.verifies && task.settings.verifier != nil)
         needs.flows = task.flows
-        let pair = ServerPair(source: task.settings.source, target: task.settings.visitor("cutover"))
+        let pair = ServerPair(source: task.settings.source, target: task.settings.targetSettings(forCommand: "cutover"))
         return await CutoverPreflight(pair, needs: needs).run()
     }
 
@@ -44,7 +46,7 @@ struct CutoverReadiness {
     }
 
     /// Checks the servers: the configuration file may have changed since the task started.
-    private func files() -> PreflightFinding {
+    private func configuredServers() -> PreflightFinding {
         guard task.status.source == task.source, task.status.target == task.target else {
             return PreflightFinding(
                 .fail, .task, "servers",

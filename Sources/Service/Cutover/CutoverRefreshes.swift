@@ -19,23 +19,24 @@ struct CutoverRefreshes {
 
     /// - Throws: `CutoverFailure`, `ControlClient.Failure`, `CancellationError`.
     func finish(until deadline: ContinuousClock.Instant) async throws {
-        let receipt: DemandAnswer<RefreshReceipt>
+        let receipt: OperatorRequestAnswer<RefreshReceipt>
         do {
-            receipt = try await task.questions.ask { try $0.refreshWaiting(keysPerSecond: Self.keysPerSecond) }
+            receipt = try await task.client.request { try $0.refreshWaiting(keysPerSecond: Self.keysPerSecond) }
         } catch ControlClient.Failure.impossible {
             // The task never reads keys at the source, and counts what differs as an incident.
             return
         }
         if receipt.asked == 0 { return }
         while true {
-            let rest = try await task.questions.ask { try $0.rest(before: receipt.mark) }
-            guard rest.pid == receipt.pid, rest.phase == .stable else {
+            let progress = try await task.client.request { try $0.refreshProgress(before: receipt.mark) }
+            guard progress.pid == receipt.pid, progress.phase == .stable else {
                 throw CutoverFailure(
-                    "the task does not follow its source any more (\(rest.phase.rawValue)); its log says why", .notDone
+                    "the task does not follow its source any more (\(progress.phase.rawValue)); its log says why",
+                    .notDone
                 )
             }
-            let failed = rest.failed - receipt.failedBefore
-            let waiting = rest.waiting + rest.changing
+            let failed = progress.failed - receipt.failedBefore
+            let waiting = progress.waiting + progress.changing
             if waiting == 0 {
                 guard failed == 0 else {
                     return try differ(
@@ -45,7 +46,7 @@ struct CutoverRefreshes {
                     "\(counted(receipt.asked, "key")) that waited to be read at the source \(receipt.asked == 1 ? "is" : "are") as there"
                 )
             }
-            if let obstacle = rest.obstacle {
+            if let obstacle = progress.obstacle {
                 return try differ(
                     "\(counted(waiting, "key")) that may differ \(waiting == 1 ? "is" : "are") not read at the source: \(obstacle)"
                 )

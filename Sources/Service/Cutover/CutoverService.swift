@@ -43,7 +43,7 @@ package struct CutoverService: Sendable {
     private let request: Request
     private let directory: RuntimeDirectory
     private let say: @Sendable (String) -> Void
-    private let turn = CutoverProgress()
+    private let progress = CutoverProgress()
 
     /// - Parameter say: called with each line for the operator.
     package init(
@@ -58,15 +58,15 @@ package struct CutoverService: Sendable {
     package func run() async throws(CutoverFailure) {
         var signals = SignalWatcher()
         let work = Task { try await cutOver() }
-        signals.watch { [turn, say] name in
-            switch turn.interrupt() {
-            case .untouched:
+        signals.watch { [progress, say] name in
+            switch progress.interrupt() {
+            case .notPaused:
                 say("\(name): giving up; nobody was paused")
                 work.cancel()
             case .paused:
                 say("\(name): undoing the pause")
                 work.cancel()
-            case .passed: say("\(name): the task is leaving already, there is no way back")
+            case .committed: say("\(name): the task is leaving already, there is no way back")
             }
         }
         defer { withExtendedLifetime(signals) {} }
@@ -76,7 +76,7 @@ package struct CutoverService: Sendable {
     /// The failure to report. After an interruption, errors of the work that was under way only show the interruption.
     private func failure(_ error: any Error) -> CutoverFailure {
         if let failure = error as? CutoverFailure { return failure }
-        return CutoverFailure(turn.isInterrupted ? CancellationError() : error)
+        return CutoverFailure(progress.isInterrupted ? CancellationError() : error)
     }
 
     private func cutOver() async throws {
@@ -85,7 +85,7 @@ package struct CutoverService: Sendable {
         defer { withExtendedLifetime(lock) {} }
         let ready: CutoverTask
         do {
-            let report = try await look(at: task)
+            let report = try await checkReadiness(of: task)
             say(report.text)
             guard report.exitStatus == .done else {
                 throw CutoverFailure("the task is not ready for a cut-over; nothing was changed", report.exitStatus)
@@ -102,7 +102,7 @@ package struct CutoverService: Sendable {
     }
 
     /// - Throws: `CancellationError`, because the findings of an interrupted preflight say nothing.
-    private func look(at task: CutoverTask) async throws -> PreflightReport {
+    private func checkReadiness(of task: CutoverTask) async throws -> PreflightReport {
         let findings = await CutoverReadiness(task, request).findings()
         try Task.checkCancellation()
         return PreflightReport(findings: findings)
@@ -112,9 +112,9 @@ package struct CutoverService: Sendable {
     ///
     /// - Returns: the task in its state after that.
     private func verified(_ task: CutoverTask) async throws -> CutoverTask {
-        guard try await CutoverMending(task, request, say: say).run() else { return task }
+        guard try await CutoverVerification(task, request, say: say).run() else { return task }
         let task = try await CutoverTask(request, in: directory)
-        let report = try await look(at: task)
+        let report = try await checkReadiness(of: task)
         if report.exitStatus == .done { return task }
         say(report.text)
         throw CutoverFailure("the task is no longer ready for a cut-over; nothing was changed", report.exitStatus)
@@ -122,14 +122,14 @@ package struct CutoverService: Sendable {
 
     /// The failure before anybody is paused, with what happened to the task.
     private func explained(_ error: any Error, _ task: CutoverTask) async -> CutoverFailure {
-        if turn.isInterrupted {
+        if progress.isInterrupted {
             var failure = CutoverFailure(CancellationError())
             failure.add("nothing was changed: the task goes on")
             return failure
         }
         var failure = CutoverFailure(error)
-        let fate = await CutoverAftermath(task, request).fate()
-        if fate.isNews { failure.add(fate.line(freed: nil, unit: task.unit)) }
+        let outcome = await CutoverAftermath(task, request).taskOutcome()
+        if outcome.isInterruption { failure.add(outcome.line(freed: nil, unit: task.unit)) }
         return failure
     }
 
@@ -141,25 +141,25 @@ package struct CutoverService: Sendable {
             throw await explained(error, task)
         }
         do {
-            try await makeEqual(task, pause)
+            try await catchUpAndCompare(task, pause)
             if request.pauses { try await prolong(pause, of: task) }
-            guard turn.pass() else { throw CancellationError() }
+            guard progress.commit() else { throw CancellationError() }
         } catch {
-            throw await takeBack(pause, task, after: error)
+            throw await rollBack(pause, task, after: error)
         }
         try await leave(task, pause)
     }
 
     /// Steps 3 to 6.
-    private func makeEqual(_ task: CutoverTask, _ pause: WritePause) async throws {
+    private func catchUpAndCompare(_ task: CutoverTask, _ pause: WritePause) async throws {
         let deadline = ContinuousClock.now + request.pauseLimit
         if request.pauses {
-            guard turn.pause() else { throw CancellationError() }
+            guard progress.pause() else { throw CancellationError() }
             try await pause.begin(for: request.pauseLimit)
             say("writers at \(task.source) are paused, for \(request.pauseLimit.components.seconds) s at most")
         }
-        let arrival = CutoverCatchUp(task: task, source: pause, deadline: deadline - reserve)
-        let records = try await request.pauses ? arrival.waitWhilePaused() : arrival.waitForQuiet()
+        let catchUp = CutoverCatchUp(task: task, source: pause, deadline: deadline - reserve)
+        let records = try await request.pauses ? catchUp.waitWhilePaused() : catchUp.waitForQuiet()
         say("all \(task.flows) flows have applied what the source has journaled (\(records) records were missing)")
         // 5. Fetch what the journal does not say, now that writers wait and every record is applied.
         try await CutoverRefreshes(task, request, say: say).finish(until: deadline - reserve)
@@ -189,21 +189,21 @@ package struct CutoverService: Sendable {
     // MARK: Back, or on
 
     /// Lifts the pause even if the caller was cancelled, and says what happened to the task.
-    private func takeBack(_ pause: WritePause, _ task: CutoverTask, after error: any Error) async -> CutoverFailure {
+    private func rollBack(_ pause: WritePause, _ task: CutoverTask, after error: any Error) async -> CutoverFailure {
         var failure = failure(error)
         let wasPaused = await pause.end != nil
         let obstacle = await obstacle(lifting: pause, at: task.source)
         await pause.close()
         let aftermath = CutoverAftermath(task, request)
         // Writers no longer wait, so there is time to look for the cause.
-        if failure.advice != nil { failure.explain(by: turn.isInterrupted ? [] : await aftermath.faults()) }
-        let fate = await aftermath.fate()
+        if failure.advice != nil { failure.explain(by: progress.isInterrupted ? [] : await aftermath.faults()) }
+        let outcome = await aftermath.taskOutcome()
         if let obstacle {
             failure.add(obstacle)
-            if case .goesOn(let summary?) = fate { failure.add("the task goes on: \(summary)") }
+            if case .goesOn(let summary?) = outcome { failure.add("the task goes on: \(summary)") }
         }
-        if obstacle == nil || fate.isNews {
-            failure.add(fate.line(freed: wasPaused && obstacle == nil ? task.source : nil, unit: task.unit))
+        if obstacle == nil || outcome.isInterruption {
+            failure.add(outcome.line(freed: wasPaused && obstacle == nil ? task.source : nil, unit: task.unit))
         }
         return failure
     }
@@ -234,7 +234,7 @@ package struct CutoverService: Sendable {
             // With a pause nothing is under way any more. Without one, records of late writes are drained as usual.
             outcome = try await task.stop(timeout: limit, drains: !request.pauses) { [say] in say($0) }
         } catch {
-            throw await takeBack(pause, task, after: error)
+            throw await rollBack(pause, task, after: error)
         }
         let now = ContinuousClock.now
         let end = await pause.end

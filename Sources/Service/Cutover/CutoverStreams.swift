@@ -17,7 +17,7 @@ struct CutoverStreams {
 
     /// - Throws: `CutoverFailure`, `ControlClient.Failure`, `CancellationError`.
     func fetch(until deadline: ContinuousClock.Instant) async throws {
-        let before = try await task.questions.ask { try $0.streams() }
+        let before = try await task.client.request { try $0.streams() }
         if before.known == 0, before.complete { return }
         if !before.complete || before.leftOut > 0 {
             say(
@@ -30,7 +30,7 @@ struct CutoverStreams {
         }
         let asked: Int
         do {
-            asked = try await task.questions.ask { try $0.fetchStreams() }.asked ?? 0
+            asked = try await task.client.request { try $0.fetchStreams() }.asked ?? 0
         } catch ControlClient.Failure.impossible(let reason) {
             return say("\(streams(before.known)) not read at the source: \(reason)")
         }
@@ -44,10 +44,10 @@ struct CutoverStreams {
     }
 
     private func wait(
-        _ asked: Int, _ before: DemandAnswer<StreamsDocument>, until deadline: ContinuousClock.Instant
+        _ asked: Int, _ before: OperatorRequestAnswer<StreamsDocument>, until deadline: ContinuousClock.Instant
     ) async throws {
         while true {
-            let now = try await task.questions.ask { try $0.streams() }
+            let now = try await task.client.request { try $0.streams() }
             guard now.pid == before.pid, now.phase == .stable else {
                 throw CutoverFailure(
                     "the task does not follow its source any more (\(now.phase.rawValue)); its log says why", .notDone)

@@ -17,14 +17,14 @@ struct CutoverTask: Sendable {
     let folder: String
     /// The task's unit; `nil` if systemd did not start the task.
     let unit: String?
-    let questions: AsyncControlClient
+    let client: AsyncControlClient
 
-    /// - Throws: `DemandFailure`, `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
+    /// - Throws: `OperatorRequestFailure`, `ControlClient.Failure`, `ConfigurationError`, `CutoverFailure`.
     init(_ request: CutoverService.Request, in directory: RuntimeDirectory) async throws {
         name = request.task
-        questions = try AsyncControlClient(task: request.task, in: directory)
-        folder = questions.socket.folder
-        status = try await questions.ask { try $0.status().status }
+        client = try AsyncControlClient(task: request.task, in: directory)
+        folder = client.socket.folder
+        status = try await client.request { try $0.status().status }
         unit = Self.unit(of: status.pid)
         guard let file = request.configurationFile ?? (status.configuration.isEmpty ? nil : status.configuration) else {
             throw CutoverFailure(
@@ -43,7 +43,7 @@ struct CutoverTask: Sendable {
     /// How far the target is at this moment.
     ///
     /// - Throws: `ControlClient.Failure`
-    func positions() async throws -> PositionsDocument { try await questions.ask { try $0.positions() } }
+    func positions() async throws -> PositionsDocument { try await client.request { try $0.positions() } }
 
     /// Returns the positions if the same process as in `status` still follows its source.
     ///
@@ -63,7 +63,8 @@ struct CutoverTask: Sendable {
     ///
     /// - Throws: `TargetError`
     func note() async throws(TargetError) -> CutOverNote? {
-        let control = TargetControl(connector: TargetConnector(settings: settings.visitor("cutover")), role: "note")
+        let control = TargetControl(
+            connector: TargetConnector(settings: settings.targetSettings(forCommand: "cutover")), role: "note")
         let key = CheckpointKey(task: settings.task, prefix: settings.checkpoint.keyPrefix).name
         let fields: [String: String]
         do throws(TargetError) { fields = try await control.hash(key) } catch {
@@ -81,8 +82,9 @@ struct CutoverTask: Sendable {
         timeout: Duration, drains: Bool, say: @escaping @Sendable (String) -> Void
     ) async throws -> TaskStop.Outcome {
         let stop = TaskStop(
-            questions.socket, timeout: timeout, force: false, wish: TaskControl.Stop(drains: drains, isCutover: true))
-        return try await questions.onQueue { try stop.run(say) }
+            client.socket, timeout: timeout, force: false,
+            stopRequest: TaskControl.Stop(drains: drains, isCutover: true))
+        return try await client.onQueue { try stop.run(say) }
     }
 
     // MARK: systemd

@@ -39,7 +39,7 @@ package struct CutoverUndo: Sendable {
                 error.errno == EACCES ? .notPermitted : .fileFailed)
         }
         let control = TargetControl(
-            connector: TargetConnector(settings: settings.visitor("cutover")), role: "undo")
+            connector: TargetConnector(settings: settings.targetSettings(forCommand: "cutover")), role: "undo")
         do {
             let isUndone = try await undo(settings, on: control)
             await control.close()

@@ -25,7 +25,7 @@ struct AlertHook: Sendable {
         self.logger = logger
     }
 
-    func send(_ change: AlertBook.Change) {
+    func send(_ change: ActiveAlerts.Change) {
         let fields = [
             ("TASK", task), ("SOURCE", source), ("ALERT", change.alert.name), ("STATE", change.state),
             ("MESSAGE", change.alert.message),

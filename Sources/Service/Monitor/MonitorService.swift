@@ -45,16 +45,18 @@ package struct MonitorService: Sendable {
             settings: settings.source, limit: monitor.pingLimit, sessionLimit: monitor.sessionLimit, logger: logger)
         let hook = AlertHook(configuration, logger: logger)
         var log = SourceLog(monitor, logger: logger)
-        var book = AlertBook()
+        var activeAlerts = ActiveAlerts()
         var isReady = false
         while !Task.isCancelled {
             let found = await probe.alerts() + log.alerts(at: .now)
             if Task.isCancelled { break }
-            for change in book.update(found) {
+            for change in activeAlerts.update(found) {
                 report(change, logger)
                 hook.send(change)
             }
-            let status = book.raised.isEmpty ? "the source is well" : book.raised.map(\.message).joined(separator: "; ")
+            let status =
+                activeAlerts.raised.isEmpty
+                ? "the source is well" : activeAlerts.raised.map(\.message).joined(separator: "; ")
             if isReady { notifier.status(status) } else { notifier.ready(status: status) }
             isReady = true
             try? await Task.sleep(for: monitor.interval)
@@ -64,7 +66,7 @@ package struct MonitorService: Sendable {
         hook.finish()
     }
 
-    private func report(_ change: AlertBook.Change, _ logger: Logger) {
+    private func report(_ change: ActiveAlerts.Change, _ logger: Logger) {
         switch change {
         case .raised(let alert):
             logger.error("\(alert.message)", metadata: ["event": "alertRaised", "alert": "\(alert.name)"])

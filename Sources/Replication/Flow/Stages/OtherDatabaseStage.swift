@@ -22,7 +22,7 @@ final class OtherDatabaseStage: RecordStage {
     }
 
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
-        guard let other = command.otherDatabase, !context.keeps(other) else { return .pass }
+        guard let other = command.otherDatabase, !context.replicates(other) else { return .pass }
         let key = command.keyOrEmpty
         reports.reportLeftOut(other, subject: command.nameText, key: key, database: place.database)
         if reports.halt == nil, command.moveDestination != nil {

@@ -12,12 +12,12 @@ final class TargetDatabaseStage: RecordStage {
     }
 
     func admit(_ command: borrowing JournalCommand, at place: RecordPlace) -> Admission {
-        if context.keeps(place.database) || command.isOfNoDatabase { return .pass }
+        if context.replicates(place.database) || command.isOfNoDatabase { return .pass }
         reports.reportLeftOut(
             place.database, subject: command.nameText, key: command.keyOrEmpty, database: place.database)
         // The target lacks the value of a MOVE or COPY to a database that is kept.
         command.forEachValueTransfer(in: place.database) { _, key, database in
-            guard context.keeps(database) else { return }
+            guard context.replicates(database) else { return }
             reports.refreshMissing(key, subject: command.nameText, from: place.database, database: database)
         }
         return .drop

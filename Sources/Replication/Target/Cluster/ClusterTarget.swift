@@ -258,7 +258,7 @@ final class ClusterTarget: FlowTarget, @unchecked Sendable {  // confined to the
         let key = context.checkpointKey.name.bytes
         var fields = [context.checkpointKey.field(flow).bytes, value]
         fields += [ClusterFields.nodes(flow), runner?.watch.text ?? ""].map(\.bytes)
-        fields += [context.checkpointKey.besideField(flow), "\(run.batch.progress.beside)"].map(\.bytes)
+        fields += [context.checkpointKey.outOfStreamField(flow), "\(run.batch.progress.outOfStreamCount)"].map(\.bytes)
         if let crossing = lastCrossing, !isCrossingStored {
             fields += [ClusterFields.crossing(flow), crossing.text].map(\.bytes)
         }

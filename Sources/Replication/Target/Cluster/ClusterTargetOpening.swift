@@ -15,10 +15,12 @@ struct ClusterTargetOpening {
         /// Whether the checkpoint has fields of the flow, so that there may be marks too.
         let hasPredecessor: Bool
 
-        /// - Parameter fields: position, nodes, crossing, `beside`; `nil` for a field that the hash does not have.
+        /// - Parameter fields: position, nodes, crossing, count of out-of-stream batches; `nil` for a field that the hash
+        ///   does not have.
         init?(_ fields: [String?], runID: String) {
             guard fields.count == 4 else { return nil }
-            finding = FlowTargetFinding(runID: runID, checkpoint: fields[0], beside: CheckpointKey.beside(fields[3]))
+            finding = FlowTargetFinding(
+                runID: runID, checkpoint: fields[0], outOfStreamCount: CheckpointKey.outOfStreamCount(fields[3]))
             watch = NodeWatch(text: fields[1] ?? "")
             lastCrossing = fields[2].flatMap { CrossingNote(text: $0) }
             hasPredecessor = fields.contains { $0 != nil }
@@ -35,10 +37,12 @@ struct ClusterTargetOpening {
     func readCheckpoint(isolation: isolated (any Actor)? = #isolation) async throws -> Checkpoint? {
         guard context.checkpoint.store == .target else { return nil }
         let (key, field) = (Array(context.checkpointKey.name.utf8), context.checkpointKey.field(flow))
-        let beside = context.checkpointKey.besideField(flow)
+        let outOfStreamField = context.checkpointKey.outOfStreamField(flow)
         let work = SlotWork.inquiry(in: [KeySlot(of: key)]) { _ in
             [Array("HMGET".utf8), key]
-                + [field, ClusterFields.nodes(flow), ClusterFields.crossing(flow), beside].map { Array($0.utf8) }
+                + [field, ClusterFields.nodes(flow), ClusterFields.crossing(flow), outOfStreamField].map {
+                    Array($0.utf8)
+                }
         }
         let fields = try await waiter.run(work).values[0]?.array?.map(\.text) ?? []
         return Checkpoint(fields, runID: context.targetRunID)

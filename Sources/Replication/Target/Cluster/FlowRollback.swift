@@ -27,7 +27,7 @@ struct FlowRollback: Sendable {
         let what =
             switch verdict {
             case .complete, .older: "came back without writes that the cluster had confirmed"
-            case .unremoved:
+            case .lacksUnrepeatable:
                 "came back without a flush, a full sync, or the end of a session that the cluster had confirmed: it has what was there before"
             case .doubtful: "has slots that came to its master shortly before it took its place"
             case .emptied: "was emptied"
@@ -63,7 +63,7 @@ extension ClusterConnector {
         do throws(TargetError) {
             // Values written beside the stream at this position or later count as lost.
             _ = try await ask(
-                "HSET", key.name, key.field(flow), rollback.position.text, key.besideField(flow), "0",
+                "HSET", key.name, key.field(flow), rollback.position.text, key.outOfStreamField(flow), "0",
                 ClusterFields.nodes(flow), rollback.watch.text)
         } catch {
             message += "; that could not be stored: \(error)"

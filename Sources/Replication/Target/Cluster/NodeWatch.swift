@@ -58,7 +58,7 @@ struct NodeWatch {
         case older(SlotMark?)
         /// The node also lacks something that the flow does not repeat: a flush, or what a full sync has brought and
         /// removed.
-        case unremoved(SlotMark)
+        case lacksUnrepeatable(SlotMark)
         /// Slots came to the node's predecessor so late that the node may lack their keys.
         case doubtful
         /// The node had the mark and has lost it while it was connected.
@@ -222,7 +222,7 @@ struct NodeWatch {
         guard let expected = entries[slot] else { return .complete }
         guard let found else { return .older(nil) }
         guard found.stamp >= expected.stamp else {
-            if let floor, found.stamp < floor { return .unremoved(found) }
+            if let floor, found.stamp < floor { return .lacksUnrepeatable(found) }
             return found.stamp < expected.since ? .doubtful : .older(found)
         }
         let isMaster = topology.masters.contains { $0.id.hasPrefix(expected.node) }
@@ -247,7 +247,7 @@ extension NodeWatch.Verdict {
     var found: SlotMark? {
         switch self {
         case .older(let mark): mark
-        case .unremoved(let mark): mark
+        case .lacksUnrepeatable(let mark): mark
         case .complete, .doubtful, .emptied, .ahead: nil
         }
     }

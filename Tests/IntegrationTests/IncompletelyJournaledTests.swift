@@ -17,7 +17,8 @@ struct `Random writes with incomplete journal records` {
             defer { scene.end() }
             let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
             try daemon.wait(forLine: "stable: following")
-            let writer = try RandomWriter(port: scene.master.port, flushes: false, unrecorded: true, seed: seed)
+            let writer = try RandomWriter(
+                port: scene.master.port, flushes: false, incompletelyJournaled: true, seed: seed)
             try wait(until: "enough is written", timeout: .seconds(240)) { writer.commandCount > 12_000 }
             try writer.stop()
             do {

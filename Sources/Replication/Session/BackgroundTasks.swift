@@ -1,7 +1,7 @@
 /// Owns every task that runs beside a session's loop. It starts a task, cancels it when the session leaves, and waits for
 /// its end before the session ends.
 @SessionActor
-final class SideTasks {
+final class BackgroundTasks {
     enum Job: Hashable {
         /// Pings the source.
         case ping
@@ -16,7 +16,7 @@ final class SideTasks {
         /// Compares both sides over and over.
         case verification
         /// Carries out what an operator asks for.
-        case demands
+        case operatorRequests
         /// Walks the source's streams to find those that have consumer groups.
         case streams
         /// Checks whether everything that was received is applied.

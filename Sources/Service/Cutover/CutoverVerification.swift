@@ -4,7 +4,7 @@ import Replication
 
 /// Compares both sides before anybody is paused, has the differences mended, and waits until the task knows the streams
 /// that consumers have read without a record.
-struct CutoverMending {
+struct CutoverVerification {
     private static let pause = Duration.milliseconds(200)
 
     private let task: CutoverTask
@@ -16,16 +16,16 @@ struct CutoverMending {
     }
 
     /// - Returns: whether it compared both sides, which may take long.
-    /// - Throws: `CutoverFailure`, `DemandFailure`, `ControlClient.Failure`, `CancellationError`.
+    /// - Throws: `CutoverFailure`, `OperatorRequestFailure`, `ControlClient.Failure`, `CancellationError`.
     func run() async throws -> Bool {
         // Ask now: an old daemon that does not know this request would otherwise fail later, while writers wait.
-        var streams = try await task.questions.ask { try $0.streams() }
+        var streams = try await task.client.request { try $0.streams() }
         guard request.verifies else { return false }
         try await verify()
         if streams.walking { say("looking for the source's streams that have groups of consumers") }
         while streams.walking {
             try await Task.sleep(for: Self.pause)
-            streams = try await task.questions.ask { try $0.streams() }
+            streams = try await task.client.request { try $0.streams() }
         }
         return true
     }
@@ -34,7 +34,7 @@ struct CutoverMending {
         let lines = Lock(ComparisonLines(at: .now))
         let outcome: VerificationAnswer
         do {
-            outcome = try await TaskVerification(task.questions).wait(
+            outcome = try await TaskVerification(task.client).wait(
                 onBegin: { [say] in
                     say(
                         "comparing both sides at \($0.keysPerSecond) keys a second, and mending what differs; nobody waits for it"
@@ -45,7 +45,7 @@ struct CutoverMending {
                 })
         } catch ControlClient.Failure.impossible(let reason) {
             return say("both sides are not compared before: \(reason)")
-        } catch let error as DemandFailure {
+        } catch let error as OperatorRequestFailure {
             throw error
         }
         for line in outcome.report where outcome.commandStatus == .done || outcome.commandStatus == .keysDiffer {

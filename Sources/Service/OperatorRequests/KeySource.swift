@@ -33,8 +33,8 @@ package struct KeySource: Sendable {
             (self.keys, self.lines, self.database) = (keys[...], lines, database)
         }
 
-        /// - Throws: `DemandFailure`
-        mutating func next() throws(DemandFailure) -> Entry? {
+        /// - Throws: `OperatorRequestFailure`
+        mutating func next() throws(OperatorRequestFailure) -> Entry? {
             if let key = keys.popFirst() { return .key(key) }
             while let line = try lines?.next() {
                 if let entry = KeyLine.entry(line, database: database) { return entry }
@@ -43,8 +43,9 @@ package struct KeySource: Sendable {
         }
     }
 
-    /// - Throws: `DemandFailure`
-    func open() throws(DemandFailure) -> Keys {
-        Keys(keys: keys, lines: try path.map { path throws(DemandFailure) in try LineReader(path) }, database: database)
+    /// - Throws: `OperatorRequestFailure`
+    func open() throws(OperatorRequestFailure) -> Keys {
+        let lines = try path.map { path throws(OperatorRequestFailure) in try LineReader(path) }
+        return Keys(keys: keys, lines: lines, database: database)
     }
 }

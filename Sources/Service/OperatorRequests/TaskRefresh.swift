@@ -31,14 +31,14 @@ package struct TaskRefresh: Sendable {
         }
     }
 
-    private let questions: AsyncControlClient
+    private let client: AsyncControlClient
     private let keysPerSecond: Int
 
-    /// - Throws: `DemandFailure`
+    /// - Throws: `OperatorRequestFailure`
     package init(
         task: String, keysPerSecond: Int = usualKeysPerSecond, in directory: RuntimeDirectory = RuntimeDirectory()
-    ) throws(DemandFailure) {
-        questions = try AsyncControlClient(task: task, in: directory)
+    ) throws(OperatorRequestFailure) {
+        client = try AsyncControlClient(task: task, in: directory)
         self.keysPerSecond = keysPerSecond
     }
 
@@ -47,31 +47,31 @@ package struct TaskRefresh: Sendable {
     /// - Parameters:
     ///   - onWait: called with what the keys wait for, once for each reason.
     ///   - onProgress: called with the outcome so far.
-    /// - Throws: `DemandFailure`
+    /// - Throws: `OperatorRequestFailure`
     package func run(
         _ source: KeySource, waits: Bool, onWait: @escaping @Sendable (String) -> Void = { _ in },
         onProgress: @escaping @Sendable (Outcome) -> Void
-    ) async throws(DemandFailure) -> Outcome {
+    ) async throws(OperatorRequestFailure) -> Outcome {
         try await InterruptibleCommand.run {
             var (outcome, receipt) = try await ask(source, onProgress)
             guard waits, let receipt else { return outcome }
             var standstill = RefreshStandstill(at: .now)
             while true {
-                let rest = try await questions.ask { try $0.rest(before: receipt.mark) }
-                guard rest.pid == receipt.pid else { throw DemandFailure.restarted }
-                outcome.waiting = rest.waiting
-                outcome.changing = rest.changing
-                outcome.leftOut = max(0, rest.leftOut - receipt.leftOutBefore)
-                outcome.failed = max(0, rest.failed - receipt.failedBefore - outcome.noRoom)
-                if standstill.lasts(waiting: rest.waiting, at: .now) {
-                    standstill.explain(by: try await questions.ask { try $0.status().status.ready }, at: .now)
+                let progress = try await client.request { try $0.refreshProgress(before: receipt.mark) }
+                guard progress.pid == receipt.pid else { throw OperatorRequestFailure.restarted }
+                outcome.waiting = progress.waiting
+                outcome.changing = progress.changing
+                outcome.leftOut = max(0, progress.leftOut - receipt.leftOutBefore)
+                outcome.failed = max(0, progress.failed - receipt.failedBefore - outcome.noRoom)
+                if standstill.needsReason(waiting: progress.waiting, at: .now) {
+                    standstill.explain(by: try await client.request { try $0.status().status.ready }, at: .now)
                 }
-                let unstable = rest.phase == .stable ? nil : "the task is not stable (\(rest.phase.rawValue))"
-                outcome.obstacle = rest.obstacle ?? standstill.reason ?? unstable
+                let unstable = progress.phase == .stable ? nil : "the task is not stable (\(progress.phase.rawValue))"
+                outcome.obstacle = progress.obstacle ?? standstill.reason ?? unstable
                 onProgress(outcome)
-                outcome.isObstructed = rest.waiting > 0 && rest.obstacle != nil
-                if !outcome.isObstructed, let news = standstill.takeNews() { onWait(news) }
-                if rest.waiting == 0 || outcome.isObstructed { return outcome }
+                outcome.isObstructed = progress.waiting > 0 && progress.obstacle != nil
+                if !outcome.isObstructed, let newReason = standstill.takeNewReason() { onWait(newReason) }
+                if progress.waiting == 0 || outcome.isObstructed { return outcome }
                 try await Task.sleep(for: Self.pause)
             }
         }
@@ -80,20 +80,20 @@ package struct TaskRefresh: Sendable {
     /// Requests the keys in messages of bounded size, until the task has no room for more.
     private func ask(
         _ source: KeySource, _ onProgress: @Sendable (Outcome) -> Void
-    ) async throws -> (Outcome, DemandAnswer<RefreshReceipt>?) {
+    ) async throws -> (Outcome, OperatorRequestAnswer<RefreshReceipt>?) {
         var outcome = Outcome()
-        var last: DemandAnswer<RefreshReceipt>?
+        var last: OperatorRequestAnswer<RefreshReceipt>?
         var before: (failed: Int, leftOut: Int)?
         var body = KeyListBody()
         func send() async throws {
             guard !body.bytes.isEmpty else { return }
             let (bytes, rate) = (body.bytes, keysPerSecond)
             body = KeyListBody()
-            var receipt = try await questions.ask { try $0.refresh(bytes, keysPerSecond: rate) }
+            var receipt = try await client.request { try $0.refresh(bytes, keysPerSecond: rate) }
             let first = before ?? (receipt.failedBefore, receipt.leftOutBefore)
             before = first
             (receipt.content.failedBefore, receipt.content.leftOutBefore) = first
-            if let last, last.pid != receipt.pid { throw DemandFailure.restarted }
+            if let last, last.pid != receipt.pid { throw OperatorRequestFailure.restarted }
             last = receipt
             outcome.asked += receipt.asked
             outcome.unplaced += receipt.unplaced

@@ -9,14 +9,15 @@ struct RefreshStandstill {
     private(set) var reason: String?
     private var waiting = 0
     private var since: ContinuousClock.Instant
-    private var saidCodes: Set<Health.Code?> = []
-    private var news: String?
+    private var reportedCodes: Set<Health.Code?> = []
+    private var newReason: String?
 
     init(at now: ContinuousClock.Instant) { since = now }
 
-    /// - Parameter waiting: how many keys wait now.
+    /// Notes how many keys wait now.
+    ///
     /// - Returns: whether the task is to be asked for the reason.
-    mutating func lasts(waiting: Int, at now: ContinuousClock.Instant) -> Bool {
+    mutating func needsReason(waiting: Int, at now: ContinuousClock.Instant) -> Bool {
         if waiting != self.waiting { (self.waiting, since, reason) = (waiting, now, nil) }
         return waiting > 0 && since.duration(to: now) >= Self.patience
     }
@@ -26,12 +27,12 @@ struct RefreshStandstill {
         let text = readiness.reason ?? "no key has been read for some seconds: see the task's log"
         reason = text
         // Compare codes: the text of a reason may contain figures that change all the time.
-        if saidCodes.insert(readiness.code).inserted { news = text }
+        if reportedCodes.insert(readiness.code).inserted { newReason = text }
     }
 
     /// - Returns: a reason that the operator has not been given yet.
-    mutating func takeNews() -> String? {
-        defer { news = nil }
-        return news
+    mutating func takeNewReason() -> String? {
+        defer { newReason = nil }
+        return newReason
     }
 }

@@ -1,7 +1,7 @@
 import HTTPTypes
 import Replication
 
-/// Answers the requests of an operator over the task's Unix socket (`TaskDemands`).
+/// Answers the requests of an operator over the task's Unix socket (`OperatorRequests`).
 ///
 /// | request | answer |
 /// |---|---|
@@ -15,8 +15,8 @@ import Replication
 /// | `GET /api/streams` | 200, how many of them wait |
 ///
 /// The answer is 409 with a reason if the task cannot do it.
-struct DemandRoutes: Sendable {
-    let demands: TaskDemands
+struct OperatorRequestRoutes: Sendable {
+    let requests: OperatorRequests
     let report: TaskReport
 
     enum Answer {
@@ -27,36 +27,36 @@ struct DemandRoutes: Sendable {
 
     /// - Returns: `nil` if the path is none of these.
     func answer(_ method: HTTPRequest.Method, _ target: RequestTarget, body: [UInt8]) -> Answer? {
-        do throws(TaskDemands.Refusal) {
+        do throws(OperatorRequests.Refusal) {
             switch (target.path, method) {
             case ("/api/verify", .get):
-                return document(.ok, VerificationDocument(demands.verification, isJoined: false))
+                return document(.ok, VerificationDocument(requests.verification, isJoined: false))
             case ("/api/verify", .post):
                 guard let rate = target.number("keysPerSecond"), (1...10_000_000).contains(rate) else {
                     return .refused(.badRequest, "keysPerSecond is missing", code: "request")
                 }
-                let (figures, isJoined) = try demands.verify(keysPerSecond: rate)
+                let (figures, isJoined) = try requests.verify(keysPerSecond: rate)
                 return document(.accepted, VerificationDocument(figures, isJoined: isJoined))
             case ("/api/verify/stop", .post):
-                demands.stopVerifying(target.number("number") ?? 0)
-                return document(.accepted, VerificationDocument(demands.verification, isJoined: false))
+                requests.stopVerifying(target.number("number") ?? 0)
+                return document(.accepted, VerificationDocument(requests.verification, isJoined: false))
             case ("/api/refresh", .post):
                 guard let rate = target.number("keysPerSecond"), (1...10_000_000).contains(rate),
                     let keys = KeyListBody.keys(in: body)
                 else { return .refused(.badRequest, "this is no list of keys", code: "request") }
-                return document(.accepted, RefreshReceipt(try demands.refresh(keys, keysPerSecond: rate)))
+                return document(.accepted, RefreshReceipt(try requests.refresh(keys, keysPerSecond: rate)))
             case ("/api/refresh/waiting", .post):
                 guard let rate = target.number("keysPerSecond"), (1...10_000_000).contains(rate) else {
                     return .refused(.badRequest, "keysPerSecond is missing", code: "request")
                 }
-                return document(.accepted, RefreshReceipt(try demands.refreshWaiting(keysPerSecond: rate)))
+                return document(.accepted, RefreshReceipt(try requests.refreshWaiting(keysPerSecond: rate)))
             case ("/api/refresh", .get):
-                return document(.ok, RefreshRest(demands.rest(before: UInt64(target.number("before") ?? 0))))
+                return document(.ok, RefreshProgress(requests.progress(before: UInt64(target.number("before") ?? 0))))
             case ("/api/streams", .post):
                 // Request the streams before counting how many wait.
-                let asked = try demands.fetchStreams()
-                return document(.accepted, StreamsDocument(demands, asked: asked))
-            case ("/api/streams", .get): return document(.ok, StreamsDocument(demands))
+                let asked = try requests.fetchStreams()
+                return document(.accepted, StreamsDocument(requests, asked: asked))
+            case ("/api/streams", .get): return document(.ok, StreamsDocument(requests))
             case ("/api/verify", _), ("/api/refresh", _), ("/api/streams", _): return .notAllowed("GET, POST")
             case ("/api/verify/stop", _), ("/api/refresh/waiting", _): return .notAllowed("POST")
             default: return nil
@@ -69,7 +69,7 @@ struct DemandRoutes: Sendable {
     private func document(_ status: HTTPResponse.Status, _ content: some JSONDocument) -> Answer {
         .document(
             status,
-            DemandAnswer(
-                content, pid: report.task.processID, phase: report.status.phase, obstacle: demands.obstacle))
+            OperatorRequestAnswer(
+                content, pid: report.task.processID, phase: report.status.phase, obstacle: requests.obstacle))
     }
 }

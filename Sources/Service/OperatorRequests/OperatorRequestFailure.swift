@@ -1,5 +1,5 @@
 /// The reason why a command on a running task has not done what the operator asked for.
-package struct DemandFailure: Error, CustomStringConvertible {
+package struct OperatorRequestFailure: Error, CustomStringConvertible {
     package let description: String
     package let exitStatus: ExitStatus
 
@@ -10,13 +10,13 @@ package struct DemandFailure: Error, CustomStringConvertible {
 
     init(_ error: any Error) {
         switch error {
-        case let error as DemandFailure: self = error
+        case let error as OperatorRequestFailure: self = error
         case let error as ControlClient.Failure: self.init(error.description, error.exitStatus)
         case is CancellationError: self.init("interrupted", .notDone)
         default: self.init("\(error)", .defect)
         }
     }
 
-    static let restarted = DemandFailure(
+    static let restarted = OperatorRequestFailure(
         "the task has been restarted meanwhile: ask it again", .notDone)
 }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct `The pace of restarts after failures` {
     private func pause(_ status: Service.ExitStatus, after elapsed: Duration, isService: Bool = true) -> Duration {
-        RestartPace.pause(before: status, after: elapsed, isService: isService)
+        RestartDelay.pause(before: status, after: elapsed, isService: isService)
     }
 
     @Test func `is slowed down only under systemd and only if a peer is unavailable`() {
@@ -23,6 +23,6 @@ import Testing
         let unit = try String(contentsOf: path.appendingPathComponent("systemd/df2redis@.service"), encoding: .utf8)
         #expect(unit.contains("\nStartLimitIntervalSec=10min\nStartLimitBurst=120\n"))
         #expect(unit.contains("\nRestartSec=500ms\n"))
-        #expect(Duration.seconds(600) / (RestartPace.shortestRun + .milliseconds(500)) < 120)
+        #expect(Duration.seconds(600) / (RestartDelay.shortestRun + .milliseconds(500)) < 120)
     }
 }

@@ -1,9 +1,10 @@
 package import Replication
 
-/// The answer to a demand: its content, and the process that answered with its state. The JSON has all fields on one level.
+/// The answer to an operator's request: its content, and the process that answered with its state. The JSON has all fields
+/// on one level.
 @dynamicMemberLookup
-package struct DemandAnswer<Content: JSONDocument>: JSONDocument {
-    /// If it changes, the task was restarted and no longer knows earlier demands.
+package struct OperatorRequestAnswer<Content: JSONDocument>: JSONDocument {
+    /// If it changes, the task was restarted and no longer knows earlier requests.
     package var pid: Int32
     /// The phase of the task.
     package var phase: Phase
@@ -39,13 +40,13 @@ package struct DemandAnswer<Content: JSONDocument>: JSONDocument {
     }
 }
 
-extension DemandAnswer: Equatable where Content: Equatable {}
+extension OperatorRequestAnswer: Equatable where Content: Equatable {}
 
 /// The reason why a task refuses a request.
 package struct RefusalDocument: JSONDocument {
     /// A sentence.
     package var error: String
-    /// The reason for programs: `TaskDemands.Refusal.Code`, or `request` if the request is malformed.
+    /// The reason for programs: `OperatorRequests.Refusal.Code`, or `request` if the request is malformed.
     package var code: String?
 
     package init(error: String, code: String? = nil) { (self.error, self.code) = (error, code) }

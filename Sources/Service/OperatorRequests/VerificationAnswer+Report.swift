@@ -26,7 +26,7 @@ extension VerificationAnswer {
     package var progress: String {
         switch pass.state {
         case .waiting:
-            "waiting: \(hindrance ?? "the task has not begun yet")"
+            "waiting: \(waitReason ?? "the task has not begun yet")"
         case .comparing:
             "comparing: \(pass.keys) of \(counted(pass.expectedKeys, "key"))\(percent), \(pass.found) different, \(pass.waiting) to be read at the source"
         case .mending:
@@ -36,7 +36,7 @@ extension VerificationAnswer {
     }
 
     /// What must end before both sides can be compared; `nil` if they are being compared or will be in a moment.
-    package var hindrance: String? {
+    package var waitReason: String? {
         guard pass.state == .waiting else { return nil }
         return pass.failure ?? (phase == .stable ? nil : "the task is not stable (\(phase.rawValue))")
     }

@@ -2,20 +2,20 @@ import Base
 import Dragonfly
 import Logging
 
-/// Carries out what an operator asks of a task, as long as the session is stable (`TaskDemands`).
+/// Carries out what an operator asks of a task, as long as the session is stable (`OperatorRequests`).
 @SessionActor
-final class SessionDemands {
+final class SessionOperatorRequests {
     private static let pause = Duration.milliseconds(200)
     private static let failurePause = Duration.seconds(2)
 
     private let task: TaskContext
     private let flows: SessionFlows
     private let target: KnownTarget
-    private let sideTasks: SideTasks
+    private let backgroundTasks: BackgroundTasks
     private var logger: Logger { task.logger }
 
-    init(_ task: TaskContext, flows: SessionFlows, target: KnownTarget, sideTasks: SideTasks) {
-        (self.task, self.flows, self.target, self.sideTasks) = (task, flows, target, sideTasks)
+    init(_ task: TaskContext, flows: SessionFlows, target: KnownTarget, backgroundTasks: BackgroundTasks) {
+        (self.task, self.flows, self.target, self.backgroundTasks) = (task, flows, target, backgroundTasks)
     }
 
     /// Starts the work. Called when every flow is in its journal.
@@ -24,20 +24,20 @@ final class SessionDemands {
     ///   - own: the databases whose keys all belong to the task.
     ///   - wake: wakes the part that reads keys at the source.
     func start(own: @escaping @SessionActor @Sendable () -> Set<UInt32>, wake: @escaping @Sendable () -> Void) {
-        guard let queue = task.refreshes, let verification = task.demands.verificationAtWork else { return }
-        sideTasks.start(.demands) { [self] in
+        guard let queue = task.refreshes, let verification = task.operatorRequests.verificationAtWork else { return }
+        backgroundTasks.start(.operatorRequests) { [self] in
             while !Task.isCancelled {
-                task.demands.learn(await flows.placement(), wake: wake)
+                task.operatorRequests.learn(await flows.placement(), wake: wake)
                 // Keys that are still to be removed would be found to differ.
-                if let verifier = task.settings.verifier, !sideTasks.isRunning(.reconciliation) {
+                if let verifier = task.settings.verifier, !backgroundTasks.isRunning(.reconciliation) {
                     let removable = target.hasOtherTasks ? [] : own()
                     await pass(
-                        VerificationPass(task, verifier, queue, flows, removable: removable, origin: .demand),
+                        VerificationPass(task, verifier, queue, flows, removable: removable, origin: .operatorRequest),
                         verification)
                 }
                 try? await Task.sleep(for: Self.pause)
             }
-            task.demands.sessionEnded()
+            task.operatorRequests.sessionEnded()
         }
     }
 

@@ -3,8 +3,9 @@ import Base
 /// Takes an operator's requests to a running task: a comparison of both sides, keys to be read at the source again, and the
 /// streams that consumers have read. No request waits; each is answered at once.
 ///
-/// Used from the server of the task's Unix socket. The session does the work (`SessionDemands`, `SessionRefresh`).
-package final class TaskDemands: Sendable {
+/// Used from the server of the task's Unix socket. The session does the work (`SessionOperatorRequests`,
+/// `SessionRefresh`).
+package final class OperatorRequests: Sendable {
     /// Why a request is refused.
     package struct Refusal: Error, Sendable, CustomStringConvertible {
         package enum Code: String, Sendable {
@@ -26,15 +27,15 @@ package final class TaskDemands: Sendable {
         package var unplaced = 0
         /// The number of keys for which the queue had no room.
         package var noRoom = 0
-        /// The mark for `rest(before:)`, which says how far these keys are.
+        /// The mark for `progress(before:)`, which says how far these keys are.
         package var mark: UInt64 = 0
-        /// The values of `Rest` before these keys were requested.
+        /// The values of `Progress` before these keys were requested.
         package var failedBefore = 0
         package var leftOutBefore = 0
     }
 
     /// The state of the keys that were requested before a mark.
-    package struct Rest: Equatable, Sendable {
+    package struct Progress: Equatable, Sendable {
         package var waiting = 0
         /// Keys that changed each time they were read.
         package var changing = 0
@@ -123,7 +124,7 @@ package final class TaskDemands: Sendable {
                 receipt.unplaced += 1
                 continue
             }
-            switch queue.ask(RefreshRequest(key, flow: flow, origin: .demand)) {
+            switch queue.ask(RefreshRequest(key, flow: flow, origin: .operatorRequest)) {
             case .added, .known: receipt.asked += 1
             case .noRoom: receipt.noRoom += 1
             }
@@ -149,10 +150,10 @@ package final class TaskDemands: Sendable {
         return receipt
     }
 
-    package func rest(before mark: UInt64) -> Rest {
-        guard let queue else { return Rest() }
+    package func progress(before mark: UInt64) -> Progress {
+        guard let queue else { return Progress() }
         let outstanding = queue.outstanding(before: mark)
-        return Rest(
+        return Progress(
             waiting: outstanding.waiting, changing: outstanding.changing, failed: failedKeys(queue),
             leftOut: queue.figures.leftOut)
     }

@@ -7,7 +7,7 @@ import Wire
 /// If the checkpoint is in the target, it is written together with the batch and shows whether the batch was applied. If a
 /// file keeps the checkpoint, the batch is sent again, so each batch is applied at least once. A file cannot show what the
 /// target may have lost in a restart.
-struct CommitLog {
+struct CommitTracker {
     private let key: CheckpointKey
     private let flow: FlowID
     private let session: SessionStateMachine.Session
@@ -16,11 +16,11 @@ struct CommitLog {
     private let targetRunID: String
     /// What the checkpoint holds if nothing later has been applied; `nil` if it holds nothing.
     private(set) var confirmed: String?
-    /// The `beside` count of the confirmed mark.
-    private(set) var confirmedBeside: UInt64 = 0
+    /// The count of out-of-stream batches of the confirmed mark.
+    private(set) var confirmedOutOfStreamCount: UInt64 = 0
     /// What the last sealed batch writes to the checkpoint.
     private var latest: String?
-    private var latestBeside: UInt64 = 0
+    private var latestOutOfStreamCount: UInt64 = 0
     private var batchNumber: UInt64 = 0
     /// The LSN before which an earlier session may have applied records.
     private(set) var repeatsUntil: LSN?
@@ -43,7 +43,7 @@ struct CommitLog {
         let next = mark.next
         sealedNext = next.value
         confirmed = CheckpointValue(of: next, session).text
-        (confirmedBeside, latestBeside) = (mark.beside, mark.beside)
+        (confirmedOutOfStreamCount, latestOutOfStreamCount) = (mark.outOfStreamCount, mark.outOfStreamCount)
         repeatsUntil = repeating ? LSN(.max) : nil
     }
 
@@ -73,16 +73,19 @@ struct CommitLog {
         let text = value.text
         let isSamePosition = text == latest ?? confirmed
         latest = text
-        if isSamePosition { latestBeside += 1 }
-        batch.progress.beside = latestBeside
+        if isSamePosition { latestOutOfStreamCount += 1 }
+        batch.progress.outOfStreamCount = latestOutOfStreamCount
         return .init(
             key: key.name.bytes, field: key.field(flow).bytes, value: text.bytes,
-            besides: latestBeside > 0 ? [key.besideField(flow), "\(latestBeside)"].map(\.bytes) : [])
+            furtherFields: latestOutOfStreamCount > 0
+                ? [key.outOfStreamField(flow), "\(latestOutOfStreamCount)"].map(\.bytes) : [])
     }
 
     mutating func confirm(_ batch: CommandBatch) {
         guard let value = batch.checkpointValue else { return }
-        (confirmed, confirmedBeside) = (String(decoding: value, as: UTF8.self), batch.progress.beside)
+        (confirmed, confirmedOutOfStreamCount) = (
+            String(decoding: value, as: UTF8.self), batch.progress.outOfStreamCount
+        )
     }
 
     /// Notes that a global command has been applied together with the checkpoints of all flows.
@@ -110,10 +113,10 @@ struct CommitLog {
         guard isAtConfirmedPosition(finding) else {
             return .changed("something else has moved this task's checkpoint: it is \(finding.checkpointText)")
         }
-        return finding.beside == confirmedBeside ? .upToDate : .changed(Self.lostBeside)
+        return finding.outOfStreamCount == confirmedOutOfStreamCount ? .upToDate : .changed(Self.outOfStreamWritesLost)
     }
 
-    private static let lostBeside =
+    private static let outOfStreamWritesLost =
         "the target came back without the last of what was written beside the stream: values that were read at the source, TTLs"
 
     /// Whether the target holds the confirmed position. An earlier version may have written it in another form.
@@ -138,14 +141,18 @@ struct CommitLog {
             return batch == nil ? .upToDate : .repeated
         }
         let sent = batch?.checkpointValue.map { String(decoding: $0, as: UTF8.self) }
-        if let batch, let sent, finding.checkpoint == sent, finding.beside == batch.progress.beside { return .applied }
+        if let batch, let sent, finding.checkpoint == sent,
+            finding.outOfStreamCount == batch.progress.outOfStreamCount
+        {
+            return .applied
+        }
         if let found = finding.checkpoint, others.contains(where: { $0.checkpointValue == found.bytes }) {
             return batch == nil ? .upToDate : .repeated
         }
         guard isAtConfirmedPosition(finding) else {
             return .changed("the target came back with other data: its checkpoint is \(finding.checkpointText)")
         }
-        guard finding.beside == confirmedBeside else { return .changed(Self.lostBeside) }
+        guard finding.outOfStreamCount == confirmedOutOfStreamCount else { return .changed(Self.outOfStreamWritesLost) }
         return batch == nil ? .upToDate : .notApplied
     }
 }

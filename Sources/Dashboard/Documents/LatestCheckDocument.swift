@@ -3,7 +3,7 @@ import Replication
 
 /// The answer of `/api/check/latest`: the comparison on demand that is under way, or else the last one, made on demand
 /// (`df2redis verify`) or by the task itself (`verify.keysPerSecond`).
-struct LastVerification: Encodable, Equatable {
+struct LatestCheckDocument: Encodable, Equatable {
     enum State: String, Encodable {
         case notRun = "not_run"
         case running, completed, stopped, failed

@@ -5,7 +5,7 @@ import Testing
 import Wire
 
 /// A task that follows.
-final class DemandScene: TaskScene<RedisServer> {
+final class OperatorRequestScene: TaskScene<RedisServer> {
     init(_ sections: [String: [String]] = [:]) throws {
         try super.init(from: startedMaster(), into: RedisServer(), sections)
         try follow()
@@ -25,7 +25,7 @@ final class DemandScene: TaskScene<RedisServer> {
 
 @Suite(.serialized) struct `A verification on demand` {
     @Test func `mends foreign changes even if both sides are not compared continuously`() throws {
-        let scene = try DemandScene()
+        let scene = try OperatorRequestScene()
         try scene.write(500)
         let target = try scene.redis.client()
         try target.command("SET", "key:7", "by a stranger")
@@ -50,7 +50,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `treats keys left out by policy as no difference, and does not count them again`() throws {
-        let scene = try DemandScene(["policy": ["onUnsupported: skip"], "target": ["database: {3: skip}"]])
+        let scene = try OperatorRequestScene(["policy": ["onUnsupported: skip"], "target": ["database: {3: skip}"]])
         try scene.write(10)
         scene.master.execute("BF.ADD filter x")
         scene.master.execute("SET elsewhere 1", database: 3)
@@ -89,7 +89,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `waits for keys that cannot be read at the source until it is interrupted`() throws {
-        let scene = try DemandScene()
+        let scene = try OperatorRequestScene()
         try scene.write(20)
         let target = try scene.redis.client()
         scene.master.refuse([Refusal("DUMP", reply: "LOADING not now", times: 1_000_000)])
@@ -106,7 +106,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `ends with the reason while an operator must act, and succeeds afterwards`() throws {
-        let scene = try DemandScene()
+        let scene = try OperatorRequestScene()
         try scene.write(20)
         let target = try scene.redis.client()
         scene.master.refuse([Refusal("DUMP", reply: "NOPERM nobody may", times: 2)])
@@ -136,7 +136,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `of single keys prints what it waits for, even without a terminal`() throws {
-        let scene = try DemandScene(["target": ["silentSeconds: 3"]])
+        let scene = try OperatorRequestScene(["target": ["silentSeconds: 3"]])
         try scene.write(3)
         scene.redis.pause()
         defer { scene.redis.resume() }
@@ -150,7 +150,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `joins one under way, and only the command that began it can stop it`() throws {
-        let scene = try DemandScene()
+        let scene = try OperatorRequestScene()
         try scene.write(3000)
         let first = try scene.daemon.start(["verify", "lab", "--keys-per-second", "200"])
         try wait(until: "it compares") { try scene.verification["state"] as? String == "comparing" }
@@ -168,7 +168,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `continues after the connection to the source is lost`() throws {
-        let scene = try DemandScene()
+        let scene = try OperatorRequestScene()
         try scene.write(2000)
         try scene.redis.client().command("DEL", "key:1999")
         let verify = try scene.daemon.start(["verify", "lab", "--keys-per-second", "1000"])
@@ -179,7 +179,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `reports only once what it waits for, in its output and in the log`() throws {
-        let scene = try DemandScene()
+        let scene = try OperatorRequestScene()
         try scene.write(20)
         scene.redis.kill()
         try scene.daemon.wait(forLine: "targetLost")
@@ -197,7 +197,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `runs in the background with --no-wait`() throws {
-        let scene = try DemandScene()
+        let scene = try OperatorRequestScene()
         try scene.write(100)
         try scene.redis.client().command("DEL", "key:1")
         let verify = try scene.run("verify", "lab", "--no-wait")
@@ -208,7 +208,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `is accepted over the Unix socket only, with checked parameters`() throws {
-        let scene = try DemandScene(["dashboard": ["addr: 127.0.0.1:0"]])
+        let scene = try OperatorRequestScene(["dashboard": ["addr: 127.0.0.1:0"]])
         let port = try scene.daemon.pagePort()
         for path in [
             "/api/verify?keysPerSecond=1", "/api/verify/stop?number=1", "/api/refresh?keysPerSecond=1", "/api/streams",
@@ -225,7 +225,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `is refused with the reason if refreshes are disabled, options are wrong or no task runs`() throws {
-        let scene = try DemandScene(["refresh": ["keysPerSecond: 0"]])
+        let scene = try OperatorRequestScene(["refresh": ["keysPerSecond: 0"]])
         let refused = try scene.run("verify", "lab")
         #expect(refused.end == .exited(75))
         #expect(refused.errorOutput == "df2redis: lab: refresh.keysPerSecond is 0: no key is read at the source\n")
@@ -241,7 +241,7 @@ final class DemandScene: TaskScene<RedisServer> {
 
 @Suite(.serialized) struct `Keys that an operator wants back` {
     @Test func `are read at the source and written to the target, whatever bytes their names have`() throws {
-        let scene = try DemandScene()
+        let scene = try OperatorRequestScene()
         try scene.write(10)
         let binary: [UInt8] = [0, 255, 10, 34, 92, 97]
         scene.master.execute([[UInt8]("SET"), binary, [UInt8]("v")])
@@ -278,7 +278,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `of a database that the source lacks fail, and the others are still read`() throws {
-        let scene = try DemandScene()
+        let scene = try OperatorRequestScene()
         try scene.write(10)
         let target = try scene.redis.client()
         try target.command("SET", "key:1", "other")
@@ -299,7 +299,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `whose names are truncated in a file are counted, with exit status 1`() throws {
-        let scene = try DemandScene()
+        let scene = try OperatorRequestScene()
         let lines = [
             #"{"time":1,"kind":"conflict","flow":0,"database":0,"key":"\"long\"... (300 bytes)","reason":"r"}"#,
             #"{"database":0,"keyHex":"6"}"#,
@@ -312,7 +312,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `listed in the dead letters are read again, and a value over the limit fails again`() throws {
-        let scene = try DemandScene(["policy": ["onError: skip"], "refresh": ["keysPerSecond: 50"]])
+        let scene = try OperatorRequestScene(["policy": ["onError: skip"], "refresh": ["keysPerSecond: 50"]])
         let target = try scene.redis.client()
         try target.command("CONFIG", "SET", "proto-max-bulk-len", "1mb")
         scene.master.execute([[UInt8]("SET"), [UInt8]("long"), [UInt8](repeating: 120, count: 2 << 20)])
@@ -328,7 +328,7 @@ final class DemandScene: TaskScene<RedisServer> {
 
     @Test(arguments: [false, true])
     func `are read again when the target loses them, without a full sync`(_ endsToo: Bool) throws {
-        let scene = try DemandScene(["reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]])
+        let scene = try OperatorRequestScene(["reconnect": ["initialMilliseconds: 20", "maxSeconds: 0.2"]])
         try scene.write(20)
         let target = try scene.redis.client()
         for number in 0..<10 { try target.command("SET", "key:\(number)", "by a stranger") }
@@ -349,7 +349,7 @@ final class DemandScene: TaskScene<RedisServer> {
     }
 
     @Test func `can be requested by the hundred thousand`() throws {
-        let scene = try DemandScene(["refresh": ["keysPerSecond: 50"]])
+        let scene = try OperatorRequestScene(["refresh": ["keysPerSecond: 50"]])
         try scene.write(10)
         // Keys that neither side has: each takes a read at the source.
         let lines = (0..<100_000).map { "nothing:\($0)" } + ["key:9"]
@@ -371,8 +371,8 @@ final class DemandScene: TaskScene<RedisServer> {
 }
 
 @Suite(.serialized) struct `Group reads that the journal lacks` {
-    private func scene(drain: Int = 2) throws -> DemandScene {
-        let scene = try DemandScene(["shutdown": ["drainSeconds: \(drain)"]])
+    private func scene(drain: Int = 2) throws -> OperatorRequestScene {
+        let scene = try OperatorRequestScene(["shutdown": ["drainSeconds: \(drain)"]])
         scene.master.execute("XADD stream 1-1 f v")
         scene.master.execute("XGROUP CREATE stream g 0")
         try wait(until: "the group is at the target, and was read once") {
@@ -383,7 +383,7 @@ final class DemandScene: TaskScene<RedisServer> {
         return scene
     }
 
-    private func delivered(_ scene: DemandScene) throws -> String? {
+    private func delivered(_ scene: OperatorRequestScene) throws -> String? {
         try scene.redis.client().command("XINFO", "GROUPS", "stream").array?.first?.array?[7].text
     }
 

@@ -13,17 +13,17 @@ final class LineReader {
     private var start = 0
     private var isAtEnd = false
 
-    init(_ path: String) throws(DemandFailure) {
+    init(_ path: String) throws(OperatorRequestFailure) {
         self.path = path == "-" ? "standard input" : path
         descriptor = path == "-" ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw DemandFailure("\(SystemError("open", errno: errno, peer: self.path))", .fileFailed)
+            throw OperatorRequestFailure("\(SystemError("open", errno: errno, peer: self.path))", .fileFailed)
         }
     }
 
     deinit { close(descriptor) }
 
-    func next() throws(DemandFailure) -> [UInt8]? {
+    func next() throws(OperatorRequestFailure) -> [UInt8]? {
         var searched = start
         while true {
             if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) {
@@ -37,7 +37,8 @@ final class LineReader {
                 return line(to: buffer.count)
             }
             guard buffer.count - start <= Self.longestLine else {
-                throw DemandFailure("\(path) has a line of more than \(Self.longestLine >> 20) MiB", .fileFailed)
+                throw OperatorRequestFailure(
+                    "\(path) has a line of more than \(Self.longestLine >> 20) MiB", .fileFailed)
             }
             searched -= start
             buffer.removeSubrange(..<start)
@@ -51,10 +52,12 @@ final class LineReader {
         return Array(line.last == UInt8(ascii: "\r") ? line.dropLast() : line)
     }
 
-    private func fill() throws(DemandFailure) {
+    private func fill() throws(OperatorRequestFailure) {
         var block = [UInt8](repeating: 0, count: Self.blockBytes)
         let count = retryingInterrupts { read(descriptor, &block, block.count) }
-        guard count >= 0 else { throw DemandFailure("\(SystemError("read", errno: errno, peer: path))", .fileFailed) }
+        guard count >= 0 else {
+            throw OperatorRequestFailure("\(SystemError("read", errno: errno, peer: path))", .fileFailed)
+        }
         isAtEnd = count == 0
         buffer += block[..<count]
     }

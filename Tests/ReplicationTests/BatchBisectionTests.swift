@@ -10,21 +10,21 @@ import Testing
     ///
     /// - Returns: the units delivered, in order; the units blamed; how many connections that took.
     private func run(
-        _ sizes: [Int], poison: Set<Int>, _ evidence: BatchTrial.Evidence
+        _ sizes: [Int], poison: Set<Int>, _ evidence: BatchBisection.Evidence
     ) -> (delivered: [Int], blamed: [Int], losses: Int) {
-        var trial = BatchTrial(sizes: sizes)
+        var bisection = BatchBisection(sizes: sizes)
         var (delivered, blamed, losses, remaining) = ([Int](), [Int](), 0, poison)
-        while let part = trial.pending.first, losses < 1000 {
+        while let part = bisection.pending.first, losses < 1000 {
             if remaining.isDisjoint(with: part) {
                 delivered += part
-                trial.delivered()
+                bisection.delivered()
                 continue
             }
             losses += 1
-            if case .blamed(let unit) = trial.lost(evidence) {
+            if case .blamed(let unit) = bisection.lost(evidence) {
                 blamed.append(unit)
                 remaining.remove(unit)
-                trial.leftOut()
+                bisection.leftOut()
             }
         }
         return (delivered, blamed, losses)
@@ -34,7 +34,7 @@ import Testing
         _ count: Int
     ) {
         for poison in 0..<count {
-            for evidence in [BatchTrial.Evidence.complaint, .silence] {
+            for evidence in [BatchBisection.Evidence.complaint, .silence] {
                 let sizes = (0..<count).map { $0 == poison ? Self.large : 100 }
                 let result = run(sizes, poison: [poison], evidence)
                 #expect(result.delivered == Array(0..<count))
@@ -52,18 +52,18 @@ import Testing
     }
 
     @Test func `is sent again whole after one loss`() {
-        var trial = BatchTrial(sizes: [1, 1, 1])
-        #expect(trial.lost(.complaint) == .again)
-        #expect(trial.pending == [0..<3])
-        #expect(trial.lost(.silence) == .divided)
-        #expect(trial.pending == [0..<1, 1..<3])
+        var bisection = BatchBisection(sizes: [1, 1, 1])
+        #expect(bisection.lost(.complaint) == .again)
+        #expect(bisection.pending == [0..<3])
+        #expect(bisection.lost(.silence) == .divided)
+        #expect(bisection.pending == [0..<1, 1..<3])
     }
 
     @Test func `has no small unit blamed if the target gives no error`() {
-        var trial = BatchTrial(sizes: [100])
+        var bisection = BatchBisection(sizes: [100])
         var suspicions = 0
         for _ in 0..<100 {
-            switch trial.lost(.silence) {
+            switch bisection.lost(.silence) {
             case .again: break
             case .suspected(unit: 0): suspicions += 1
             case let finding: Issue.record("\(finding)")
@@ -73,35 +73,35 @@ import Testing
     }
 
     @Test func `needs more losses for a blame if the target gives no error`() {
-        var trial = BatchTrial(sizes: [Self.large])
-        for _ in 0..<3 { #expect(trial.lost(.silence) == .again) }
-        #expect(trial.lost(.silence) == .blamed(unit: 0))
-        trial = BatchTrial(sizes: [100])
-        #expect(trial.lost(.complaint) == .again)
-        #expect(trial.lost(.complaint) == .blamed(unit: 0))
+        var bisection = BatchBisection(sizes: [Self.large])
+        for _ in 0..<3 { #expect(bisection.lost(.silence) == .again) }
+        #expect(bisection.lost(.silence) == .blamed(unit: 0))
+        bisection = BatchBisection(sizes: [100])
+        #expect(bisection.lost(.complaint) == .again)
+        #expect(bisection.lost(.complaint) == .blamed(unit: 0))
     }
 
     @Test func `is not to blame for a target that goes away or is restarted`() {
-        var trial = BatchTrial(sizes: [Self.large, Self.large])
+        var bisection = BatchBisection(sizes: [Self.large, Self.large])
         for _ in 0..<50 {
-            #expect(trial.lost(.elsewhere) == .again)
-            #expect(trial.lost(.silence) == .again)
+            #expect(bisection.lost(.unrelated) == .again)
+            #expect(bisection.lost(.silence) == .again)
         }
-        #expect(trial.pending == [0..<2])
+        #expect(bisection.pending == [0..<2])
     }
 
     @Test func `is divided only where its units together exceed the limit`() {
-        #expect(BatchTrial(sizes: [3, 3, 3, 3], limit: 7).pending == [0..<2, 2..<4])
-        #expect(BatchTrial(sizes: [3, 9, 3, 0, 3], limit: 7).pending == [0..<1, 1..<2, 2..<5])
-        #expect(BatchTrial(sizes: [9], limit: 7).pending == [0..<1])
-        #expect(BatchTrial(sizes: [3, 3, 3]).pending == [0..<3])
+        #expect(BatchBisection(sizes: [3, 3, 3, 3], limit: 7).pending == [0..<2, 2..<4])
+        #expect(BatchBisection(sizes: [3, 9, 3, 0, 3], limit: 7).pending == [0..<1, 1..<2, 2..<5])
+        #expect(BatchBisection(sizes: [9], limit: 7).pending == [0..<1])
+        #expect(BatchBisection(sizes: [3, 3, 3]).pending == [0..<3])
     }
 
     @Test func `ends before the unit that the task stops at`() {
-        var trial = BatchTrial(sizes: [3, 3, 3, 3, 3], limit: 7)
-        trial.end(before: 3)
-        #expect(trial.pending == [0..<2, 2..<3])
-        trial.end(before: 0)
-        #expect(trial.isDone)
+        var bisection = BatchBisection(sizes: [3, 3, 3, 3, 3], limit: 7)
+        bisection.end(before: 3)
+        #expect(bisection.pending == [0..<2, 2..<3])
+        bisection.end(before: 0)
+        #expect(bisection.isDone)
     }
 }

@@ -1,5 +1,5 @@
 /// Keeps the raised alerts: reports each once when it begins and once when it is over. Pure.
-struct AlertBook {
+struct ActiveAlerts {
     enum Change: Equatable, Sendable {
         case raised(Alert)
         /// Carries the message with which the alert was raised.

@@ -9,7 +9,7 @@ import Redis
 /// of a target that serves again at once each time.
 ///
 /// Pure: units are numbered, and only their sizes are known here.
-struct BatchTrial: Equatable {
+struct BatchBisection: Equatable {
     /// What a lost connection says about the part that was on its way.
     enum Evidence: Equatable {
         /// The target named the request as the reason.
@@ -17,7 +17,7 @@ struct BatchTrial: Equatable {
         /// The target said nothing, and served again at the first attempt.
         case silence
         /// The target was away, or was restarted.
-        case elsewhere
+        case unrelated
     }
 
     enum Finding: Equatable {
@@ -87,7 +87,7 @@ struct BatchTrial: Equatable {
     mutating func lost(_ evidence: Evidence) -> Finding {
         guard let part = pending.first else { return .again }
         switch evidence {
-        case .elsewhere:
+        case .unrelated:
             (losses, complaints) = (0, 0)
             return .again
         case .complaint: complaints += 1

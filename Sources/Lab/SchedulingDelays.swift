@@ -4,7 +4,7 @@ import Foundation
 ///
 /// The kernel counts it for each thread (the second number of `/proc/<pid>/task/<tid>/schedstat`, in nanoseconds); a
 /// background thread samples these numbers ten times a second.
-package final class ProcessorWaits: @unchecked Sendable {  // everything is under the lock
+package final class SchedulingDelays: @unchecked Sendable {  // everything is under the lock
     private struct Sample {
         var time: ContinuousClock.Instant
         var delays: [String: Int]
@@ -17,11 +17,11 @@ package final class ProcessorWaits: @unchecked Sendable {  // everything is unde
 
     package init(pid: Int32) {
         folder = "/proc/\(pid)/task"
-        look()
+        sample()
         Thread { [self] in
             while !lock.withLock({ isStopped }) {
-                nap(.milliseconds(100))
-                look()
+                blockThread(for: .milliseconds(100))
+                sample()
             }
         }.start()
     }
@@ -34,7 +34,7 @@ package final class ProcessorWaits: @unchecked Sendable {  // everything is unde
     /// The samples before and after the two moments enclose a longer time. The part of that time which lies outside the
     /// moments is subtracted, because the whole wait may lie there.
     package func between(_ start: ContinuousClock.Instant, _ end: ContinuousClock.Instant) -> Duration {
-        look()
+        sample()
         return lock.withLock {
             guard let before = samples.last(where: { $0.time <= start }) ?? samples.first,
                 let after = samples.first(where: { $0.time >= end })
@@ -46,7 +46,7 @@ package final class ProcessorWaits: @unchecked Sendable {  // everything is unde
         }
     }
 
-    private func look() {
+    private func sample() {
         var delays: [String: Int] = [:]
         for thread in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
             let text = try? String(contentsOfFile: "\(folder)/\(thread)/schedstat", encoding: .utf8)

@@ -5,7 +5,7 @@ import Replication
 extension ReplicatorSettings {
     /// The target's settings for a command that runs beside the task. The connection has another name, because a starting
     /// task ends the connections with its own name and counts them as signs that the task is alive.
-    func visitor(_ command: String) -> TargetSettings {
+    func targetSettings(forCommand command: String) -> TargetSettings {
         var target = target
         target.clientName = "df2redis-\(command):\(task)"
         target.owner = nil

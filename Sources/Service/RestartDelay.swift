@@ -5,7 +5,7 @@ import Glibc
 /// systemd starts the task again after `RestartSec=`, and gives up for good after `StartLimitBurst=` starts within
 /// `StartLimitIntervalSec=`. If a server is down, a start fails within milliseconds, so systemd would give up within
 /// minutes.
-enum RestartPace {
+enum RestartDelay {
     /// With `RestartSec=500ms` this makes 110 starts in ten minutes; the unit allows 120.
     static let shortestRun = Duration.seconds(5)
 

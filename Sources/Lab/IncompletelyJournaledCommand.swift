@@ -2,7 +2,7 @@
 /// df2redis also reads the keys at the source.
 ///
 /// The families are those of `CommandGenerator`.
-struct UnrecordedCommand: Sendable {
+struct IncompletelyJournaledCommand: Sendable {
     /// The family of keys that it reads, and the family of the key that it writes to.
     let source: String
     let destination: String
@@ -15,7 +15,7 @@ struct UnrecordedCommand: Sendable {
         (self.source, self.destination, self.command) = (source, destination, command)
     }
 
-    static let families: [UnrecordedCommand] = [
+    static let families: [IncompletelyJournaledCommand] = [
         .init("xi", to: "xi") { keys, _, digit in
             ["XREADGROUP", "GROUP", "g\(digit % 3)", "c\(digit % 4)", "COUNT", "3", "STREAMS", keys[0], ">"]
         },

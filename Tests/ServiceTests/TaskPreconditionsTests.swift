@@ -4,17 +4,19 @@ import Testing
 @testable import Service
 
 @Suite struct `A task that starts` {
-    private func claim(_ folder: TemporaryFolder, stateDirectory: String? = nil) -> (TaskClaim, Service.Configuration) {
+    private func preconditions(
+        _ folder: TemporaryFolder, stateDirectory: String? = nil
+    ) -> (TaskPreconditions, Service.Configuration) {
         var configuration = Service.Configuration()
         configuration.taskName = "prod"
         configuration.stateDirectory = stateDirectory ?? "\(folder.path)/state"
         configuration.spool.directory = "\(folder.path)/spool/prod"
-        return (TaskClaim(configuration, configurationFile: "/etc/df2redis/prod.yaml"), configuration)
+        return (TaskPreconditions(configuration, configurationFile: "/etc/df2redis/prod.yaml"), configuration)
     }
 
     @Test func `creates its folders and takes its lock`() async throws {
         let folder = try TemporaryFolder()
-        let lock = try await claim(folder).0.take()
+        let lock = try await preconditions(folder).0.establish()
         for name in ["state/prod.lock", "spool/prod"] {
             #expect(FileManager.default.fileExists(atPath: "\(folder.path)/\(name)"), "\(name)")
         }
@@ -24,20 +26,20 @@ import Testing
     @Test func `is refused if a folder is a file, with the setting that names it`() async throws {
         let folder = try TemporaryFolder()
         let file = try folder.write("", to: "file")
-        let refusal = await #expect(throws: TaskClaim.Refusal.self) {
-            try await claim(folder, stateDirectory: file).0.take()
+        let refusal = await #expect(throws: TaskPreconditions.Refusal.self) {
+            try await preconditions(folder, stateDirectory: file).0.establish()
         }
-        #expect(refusal?.exitStatus == .fileNotMade)
+        #expect(refusal?.exitStatus == .fileNotCreated)
         #expect(refusal?.errno == ENOTDIR)
         #expect(refusal?.description == "stateDir: mkdir \(file): Not a directory")
     }
 
     @Test func `is refused after a cut-over, with the command that undoes it`() async throws {
         let folder = try TemporaryFolder()
-        let (claim, configuration) = claim(folder)
-        withExtendedLifetime(try await claim.take()) {}
+        let (preconditions, configuration) = preconditions(folder)
+        withExtendedLifetime(try await preconditions.establish()) {}
         try CutoverMark(configuration).set()
-        let refusal = await #expect(throws: TaskClaim.Refusal.self) { try await claim.take() }
+        let refusal = await #expect(throws: TaskPreconditions.Refusal.self) { try await preconditions.establish() }
         #expect(refusal?.exitStatus == .cutOver)
         #expect(refusal?.description.contains("df2redis cutover prod --undo") == true)
     }

@@ -3,7 +3,7 @@ import Glibc
 
 /// The preconditions of a task, checked before it connects to anything: it can write its folders, holds its lock, and has not
 /// been cut over.
-struct TaskClaim {
+struct TaskPreconditions {
     /// The reason why the task does not start.
     struct Refusal: Error, CustomStringConvertible {
         let description: String
@@ -19,7 +19,7 @@ struct TaskClaim {
     }
 
     /// - Returns: the lock, which the caller holds while the task runs.
-    func take() async throws(Refusal) -> TaskLock {
+    func establish() async throws(Refusal) -> TaskLock {
         try makeFolder("stateDir", configuration.stateDirectory)
         try makeFolder("spool.dir", configuration.spool.directory)
         let lock = try await takeLock()
@@ -41,7 +41,7 @@ struct TaskClaim {
             }
             guard access(path, W_OK | X_OK) == 0 else { throw SystemError("access", errno: errno, peer: path) }
         } catch {
-            throw Refusal(description: "\(key): \(error)", errno: error.errno, exitStatus: .fileNotMade)
+            throw Refusal(description: "\(key): \(error)", errno: error.errno, exitStatus: .fileNotCreated)
         }
     }
 
@@ -51,7 +51,7 @@ struct TaskClaim {
         } catch {
             switch error {
             case .held: throw Refusal(description: "\(error)", exitStatus: .alreadyRunning)
-            case .system: throw Refusal(description: "\(error)", exitStatus: .fileNotMade)
+            case .system: throw Refusal(description: "\(error)", exitStatus: .fileNotCreated)
             }
         }
     }

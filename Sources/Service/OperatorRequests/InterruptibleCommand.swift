@@ -2,11 +2,11 @@
 enum InterruptibleCommand {
     static func run<Result: Sendable>(
         _ work: @escaping @Sendable () async throws -> Result
-    ) async throws(DemandFailure) -> Result {
+    ) async throws(OperatorRequestFailure) -> Result {
         var signals = SignalWatcher()
         let task = Task { try await work() }
         signals.watch { _ in task.cancel() }
         defer { withExtendedLifetime(signals) {} }
-        do { return try await task.value } catch { throw DemandFailure(error) }
+        do { return try await task.value } catch { throw OperatorRequestFailure(error) }
     }
 }

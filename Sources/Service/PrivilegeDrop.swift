@@ -6,10 +6,10 @@ import Link
 ///
 /// The program is executed anew as this user. It gets what systemd would give to the task's unit: the folder of the socket,
 /// and in it copies of the credentials that only root can read.
-package struct StateTakeover {
+package struct PrivilegeDrop {
     package struct Refusal: Error, CustomStringConvertible {
         package let description: String
-        package var exitStatus: ExitStatus { .fileNotMade }
+        package var exitStatus: ExitStatus { .fileNotCreated }
     }
 
     private static let variable = "CREDENTIALS_DIRECTORY"
@@ -31,11 +31,11 @@ package struct StateTakeover {
     /// - Parameter say: called with a line for the operator.
     /// - Throws: why the task cannot run. The method returns only if this process runs the task itself.
     package func run(_ say: (String) -> Void) throws(Refusal) {
-        guard let owner = StateOwner(of: state), owner.isToTakeOver() else { return }
+        guard let owner = StateOwner(of: state), owner.mustDropPrivileges() else { return }
         do throws(SystemError) {
             let credentials = readCredentials()
             owner.give(socket)
-            try owner.takeOver()
+            try owner.dropPrivileges()
             // Write as the owner: in the owner's folders a link could lead root elsewhere.
             try write(credentials)
             say("running as \(owner.title), to whom \(state) belongs")
