@@ -23,7 +23,8 @@ struct `A cut-over from a real Dragonfly` {
         defer { daemon.process.kill() }
         try daemon.wait(forLine: "stable: following")
         // Time is for the switch alone; what is at the target is compared at the end.
-        let writers = CountingWriters(port: master.port, clients: 6, patience: .seconds(2))
+        // A debug build applies one flow's records more slowly than six clients write them.
+        let writers = CountingWriters(port: master.port, clients: shards == 1 ? 2 : 6, patience: .seconds(2))
         try wait(until: "clients write") { writers.acknowledged > 5000 }
         let folder = try TemporaryFolder("cutover")
         let cutover = try ChildProcess(
