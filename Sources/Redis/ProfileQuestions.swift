@@ -89,7 +89,7 @@ package struct ProfileQuestions {
         if fields["role"] == "slave" {
             throw TargetError(
                 .notReady,
-                "the target \(settings.place) (target.addr) is a replica of \(Self.primary(fields)): write to its primary"
+                "the target \(settings.place) (\(settings.addressKey)) is a replica of \(Self.primary(fields)): write to its primary"
             )
         }
         return TargetProfile(flavor: flavor, version: version, runID: fields["run_id"] ?? "")

@@ -43,8 +43,14 @@ package struct TargetSettings: Sendable {
 
     /// The beginning of an error that names only an address: what the address belongs to, and the key that configures it.
     var title: String {
-        if isClusterNode { return isSeed ? "the target's node (target.addr)" : "the target's node" }
-        return sentinel == nil ? "the target (target.addr)" : "the target (target.sentinel)"
+        if isClusterNode { return isSeed ? "the target's node (\(addressKey))" : "the target's node" }
+        return "the target (\(addressKey))"
+    }
+
+    /// The configuration's key for the address.
+    var addressKey: String {
+        if isClusterNode { return "target.addr or target.cluster.seeds" }
+        return sentinel == nil ? "target.addr" : "target.sentinel"
     }
 
     /// The address of the target for messages; with sentinels, its last known address.
