@@ -1,4 +1,5 @@
 import Base
+import Foundation
 import Lab
 import Testing
 import Wire
@@ -62,5 +63,67 @@ struct `Random writes with incomplete journal records` {
         print(daemon.status?["incidents"] ?? "", daemon.status?["refreshes"] ?? "")
         try daemon.leave()
         #expect(try ServerComparison(source: source, target: target).differences == [])
+    }
+
+    /// Lists of several nodes, in which a v1.36.0 puts other elements in another place.
+    @Test func `of LINSERT and LSET leave lists in the source's order`() throws {
+        let scene = try RealMasterScene(shards: 2, verify: 0)
+        defer { scene.end() }
+        let (source, target, daemon) = (scene.source, scene.target, scene.daemon)
+        try daemon.wait(forLine: "stable: following")
+        var random = SplitMix64(seed: printedSeed())
+        func number(_ limit: Int) -> Int { Int(random.next() % UInt64(limit)) }
+        for list in 0..<100 {
+            let count = [3, 30, 300][number(3)]
+            let padding = String(repeating: "x", count: [1, 100, 1000][number(3)])
+            try source.command(["RPUSH", "l:\(list)"] + (0..<count).map { "\($0):\(padding)" })
+            for new in 0..<5 {
+                let place = number(3) == 0 ? 0 : number(count)
+                try source.command(
+                    "LINSERT", "l:\(list)", number(2) == 0 ? "BEFORE" : "AFTER", "\(place):\(padding)",
+                    "new \(new)\(padding)")
+            }
+            // Two of them in one list can crash it.
+            if number(2) == 0 {
+                try source.command("LSET", "l:\(list)", "\(number(count))", String(repeating: "y", count: 9000))
+            }
+        }
+        try waitUntilEqual(timeout: .seconds(30), scene.differences)
+        #expect(daemon.status?["fullSyncs"] as? Int == 1)
+        #expect((daemon.status?["incidents"] as? [String: Int])?["list-order"] ?? 0 == 0)
+        try daemon.leave()
+        #expect(try ServerComparison(source: source, target: target).differences == [])
+    }
+
+    @Test func `of RESTORE with a TTL, while no task runs, get the source's deadline`() throws {
+        let scene = try RealMasterScene(shards: 2, verify: 0)
+        defer { scene.end() }
+        let (source, target) = (scene.source, scene.target)
+        try scene.daemon.wait(forLine: "stable: following")
+        try source.command("SET", "model", "v")
+        let payload = try #require(try source.command("DUMP", "model").bytes)
+        try wait(until: "the model is applied") { try target.command("GET", "model").text == "v" }
+        scene.daemon.process.kill()
+        for number in 0..<20 {
+            _ = try source.send([Array("RESTORE".utf8), Array("r:\(number)".utf8), Array("300000".utf8), payload])
+        }
+        Thread.sleep(forTimeInterval: 3)
+        let next = try Daemon(
+            .replicate,
+            .init(
+                source: scene.master.port, target: scene.redis.port,
+                sections: ["shutdown": ["drainSeconds: 0"], "refresh": ["keysPerSecond: 1000"]]),
+            folder: scene.daemon.folder)
+        defer { next.process.kill() }
+        try next.wait(forLine: "event=stable")
+        func late() throws -> [Int64] {
+            try (0..<20).map { number in
+                let deadlines = try [source, target].map { try $0.command("PEXPIRETIME", "r:\(number)").int ?? 0 }
+                return deadlines[1] - deadlines[0]
+            }
+        }
+        try wait(until: "the deadlines are the source's") { try late().allSatisfy { $0 == 0 } }
+        #expect(next.status?["fullSyncs"] as? Int == 0)
+        try next.leave()
     }
 }

@@ -458,6 +458,22 @@ import Wire
         #expect(try target.integer("DBSIZE") == 0)
     }
 
+    // MARK: Lists
+
+    @Test func `LINSERT, and LSET of a large value, may reorder a list of a source up to v1_39`() throws {
+        func outcome(_ command: [String], _ source: SourceBehaviour) throws -> RewriteOutcome {
+            var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: source)
+            return try rewriter.rewrite(command.map { Array($0.utf8) }, into: CommandBatch())
+        }
+        let large = String(repeating: "x", count: 4097)
+        for command in [["LINSERT", "l", "BEFORE", "a", "b"], ["LSET", "l", "-2", large]] {
+            #expect(try outcome(command, .v136) == .writtenDiverging(.listOrder))
+            #expect(try outcome(command, .v140) == .written)
+        }
+        #expect(try outcome(["LSET", "l", "1", "x"], .v136) == .written)
+        #expect(try outcome(["LPUSH", "l", large, large], .v136) == .written)
+    }
+
     // MARK: ZADD with GT or LT
 
     /// The set-up has the member `m` with the score 5; the last argument is the score that the source has afterwards.

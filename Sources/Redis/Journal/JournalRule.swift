@@ -7,7 +7,7 @@ enum JournalRule: Sendable {
     case delete, deleteIf
     case add, addScored
     case set, setIfMissing, setWithExpiry
-    case prepend
+    case placeInList, prepend
     case bitField
     case rename, move
     case expireAt, expire
@@ -36,8 +36,7 @@ enum JournalRule: Sendable {
             "SETBIT", "BITOP", "MSET", "MSETNX", "PERSIST",
             "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
             "HSET", "HMSET", "HSETNX", "HINCRBY", "HDEL",
-            "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LSET", "LTRIM", "LREM", "LINSERT", "LMOVE",
-            "RPOPLPUSH",
+            "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LTRIM", "LREM", "LMOVE", "RPOPLPUSH",
             "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREMRANGEBYLEX", "ZPOPMIN", "ZPOPMAX",
             "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", "ZRANGESTORE", "GEOADD", "GEOSEARCHSTORE",
             "PFADD", "PFMERGE",
@@ -53,6 +52,7 @@ enum JournalRule: Sendable {
         for name: CommandName in ["SETEX", "PSETEX"] { table[name] = .setWithExpiry }
         for name: CommandName in ["EXPIRE", "PEXPIRE", "EXPIREAT"] { table[name] = .expire }
         for name: CommandName in ["COPY", "MOVE"] { table[name] = .move }
+        for name: CommandName in ["LINSERT", "LSET"] { table[name] = .placeInList }
         table["PREPEND"] = .prepend
         table["BITFIELD"] = .bitField
         for name: CommandName in ["RENAME", "RENAMENX"] { table[name] = .rename }

@@ -23,6 +23,8 @@ package struct SourceBehaviour: Equatable, Sendable {
         case dumpsLackElementTTLs
         /// ZADD ignores GT and LT in a sorted set that is encoded as a skip list.
         case ignoresComparisons
+        /// LINSERT, and LSET of a large value, may put other elements of the list in another place.
+        case misplacesListElements
     }
 
     /// The releases that have a trait.
@@ -63,6 +65,11 @@ package struct SourceBehaviour: Equatable, Sendable {
         Border(
             trait: .ignoresComparisons, until: SourceVersion(1, 41, 0),
             evidence: "2cfa76c64, on main after v1.40.1: SortedMap::AddElem compares; run on v1.36.0 and v1.40.1"),
+        Border(
+            trait: .misplacesListElements, until: SourceVersion(1, 40, 0),
+            evidence:
+                "9c641ac38 (v1.38.0), a5ff24dd2 (v1.40.0): QList does not take the tail for the head's predecessor; run on v1.36.0 and v1.40.1"
+        ),
     ]
 
     /// The last release before version 5 of the protocol.

@@ -59,7 +59,7 @@ final class SessionOpening {
         try await buildFlows(claim, checkpoint, plan, source)
         // 7. The flows connect to the target and the readers start; then the source is asked to send.
         try begin(.beginSync)
-        try await beginSync(source.master, mayRepeat: mayRepeat(after: checkpoint), databases: claim.task.databases)
+        try await beginSync(source.master, databases: claim.task.databases)
     }
 
     /// - Throws: `CancellationError` if the operator wants to leave.
@@ -318,7 +318,7 @@ final class SessionOpening {
     /// Connects the flows and asks the source to send.
     ///
     /// - Parameter databases: the target's databases that hold keys.
-    private func beginSync(_ master: MasterSession, mayRepeat: Bool, databases held: [UInt32]) async throws {
+    private func beginSync(_ master: MasterSession, databases held: [UInt32]) async throws {
         // The flows connect before the source is asked, so that a target which refuses them costs the source no snapshot,
         // however often this is repeated.
         try await connectFlows(held)
@@ -344,7 +344,7 @@ final class SessionOpening {
         sync.markBegun()
         counters.sessionBegan()
         if resumes {
-            try await reportCatchUpEnd(isNeeded: mayRepeat)
+            try await reportCatchUpEnd()
             sync.enterStable()
             await scope.dataSets.start()
             scope.startRefreshing { [databases] in databases.removable }
@@ -386,14 +386,9 @@ final class SessionOpening {
 
     /// Sets where catching up ends for the flows: at the source's current LSNs. Records that earlier sessions applied or left
     /// waiting are all before them.
-    private func reportCatchUpEnd(isNeeded: Bool) async throws {
+    private func reportCatchUpEnd() async throws {
         let appliers = scope.flows.appliers
-        var isNeeded = isNeeded
-        // One of the records that waited may give the first TTL to an element.
-        if ttls.keepsElements { isNeeded = true }
-        let ends =
-            isNeeded
-            ? try await scope.source.inspector.nextLSNs(flowCount: appliers.count) : appliers.map { _ in LSN(0) }
+        let ends = try await scope.source.inspector.nextLSNs(flowCount: appliers.count)
         for (applier, end) in zip(appliers, ends) { await applier.setCatchUpEnd(end) }
     }
 }

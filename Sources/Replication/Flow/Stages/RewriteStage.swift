@@ -52,7 +52,10 @@ final class RewriteStage: RecordStage {
     func report(_ outcome: RewriteOutcome, of command: borrowing JournalCommand, at place: RecordPlace) {
         let database = place.database
         switch outcome {
-        case .written, .nothing, .global: break
+        case .written: refreshLateExpiry(of: command, at: place)
+        case .nothing, .global: break
+        case .writtenDiverging(let divergence) where divergence.isUnlikely && reports.canRefresh:
+            reports.refresh(command.keyOrEmpty, database: database)
         case .writtenDiverging(let divergence)
         where command.name.hasPrefix("GEORADIUS") || command.name == "SORT":
             reports.report(
@@ -82,6 +85,14 @@ final class RewriteStage: RecordStage {
                 builder.removeReplaced(command.argument(at: 1))
             }
         }
+    }
+
+    /// Has a key read at the source whose RESTORE has a relative TTL and may have been written long before it arrived.
+    private func refreshLateExpiry(of command: borrowing JournalCommand, at place: RecordPlace) {
+        guard position.isCatchingUp, !place.isInSnapshot, command.name == "RESTORE", command.hasRelativeExpiry else {
+            return
+        }
+        reports.refresh(command.keyOrEmpty, database: place.database)
     }
 
     /// Reports a command that is left out because its keys are in several slots. Each key that it changes is read.
