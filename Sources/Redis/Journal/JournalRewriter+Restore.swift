@@ -1,14 +1,5 @@
 import Wire
 
-extension JournalCommand {
-    /// Whether a RESTORE gives its key a TTL that counts from when the source ran the command.
-    package var hasRelativeExpiry: Bool {
-        guard argumentCount >= 4, let ttl = parseInteger(argument(at: 2)), ttl > 0 else { return false }
-        for index in 4..<argumentCount where argument(at: index).isWord("ABSTTL") { return false }
-        return true
-    }
-}
-
 /// `RESTORE key ttl payload [REPLACE] [ABSTTL] [STICK] [IDLETIME n] [FREQ n]`: from RENAME over two shards, from COPY, or
 /// from a client, whose TTL may be relative and whose payload may be anybody's.
 extension JournalRewriter {

@@ -14,8 +14,6 @@ package struct JournalRewriter {
     /// For values that come with TTLs of their elements.
     package var elementExpiry: ElementExpiry?
     let expiryMargin: Int64
-    /// The source keeps no larger element in a node with others, whatever its `--list_max_listpack_size` (8 KiB by default).
-    private static let largeElementBytes = 4096
     /// Keys of other shards of the source are in other flows.
     package var hasSeveralFlows = false
     /// The snapshot is not complete: a key that a command reads may not have come yet.
@@ -58,7 +56,9 @@ package struct JournalRewriter {
         case .expire: return expire(command, name, now: now, into: batch)
         case .expireAt: return expireAt(command, now: now, into: batch)
         case .move: return move(command, name, into: batch)
-        case .placeInList: return placeInList(command, into: batch)
+        case .placeInList:
+            batch.append(command)
+            return command.mayReorderList(source) ? .writtenDiverging(.listOrder) : .written
         case .prepend: return prepend(command, into: batch)
         case .bitField: return bitField(command, into: batch)
         case .rename: return rename(command, name, into: batch)
@@ -141,17 +141,6 @@ package struct JournalRewriter {
         guard let sum = FloatSum(command) else { return .unsupported(.unknownCommand) }
         sum.append(command, to: batch, profile: profile)
         return .written
-    }
-
-    // MARK: Lists
-
-    /// `LINSERT` and `LSET`.
-    private func placeInList(_ command: borrowing JournalCommand, into batch: CommandBatch) -> RewriteOutcome {
-        batch.append(command)
-        guard source.has(.misplacesListElements), command.argumentCount > 3,
-            command.name == "LINSERT" || command.argument(at: 3).byteCount > Self.largeElementBytes
-        else { return .written }
-        return .writtenDiverging(.listOrder)
     }
 
     // MARK: Sets and sorted sets
