@@ -46,6 +46,9 @@ package final class TaskCounters: Sendable {
 
     func sourceHas(keys: Int?) { state.withLock { $0.sourceKeys = keys } }
 
+    /// The target's keys are counted again: the count of before the full sync would only mislead.
+    func fullSyncEnded() { state.withLock { $0.targetKeys = nil } }
+
     func targetAnswered(after time: Duration, keys: Int) {
         state.withLock { values in
             values.targetRoundTrip = time

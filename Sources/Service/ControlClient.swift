@@ -23,7 +23,7 @@ package struct ControlClient: Sendable {
 
         package var description: String {
             switch self {
-            case .notRunning(let path): "nothing listens on \(path)"
+            case .notRunning(let path): "the task does not run: nothing listens on \(path)"
             case .notPermitted(let path):
                 "\(path) is not for this user: be root, or in the group df2redis (adduser USER df2redis)"
             case .forbidden(let text), .silent(let text), .failed(let text): text

@@ -1,6 +1,7 @@
 import Glibc
 
-/// Makes a run under systemd last a minimum time if it ends because a peer cannot be reached.
+/// Makes a run under systemd last a minimum time if it ends for a reason that may go away by itself: a peer that cannot be
+/// reached, a full disk.
 ///
 /// systemd starts the task again after `RestartSec=`, and gives up for good after `StartLimitBurst=` starts within
 /// `StartLimitIntervalSec=`. If a server is down, a start fails within milliseconds, so systemd would give up within
@@ -13,7 +14,7 @@ enum RestartDelay {
     static var isService: Bool { getenv("NOTIFY_SOCKET") != nil }
 
     static func pause(before status: ExitStatus, after elapsed: Duration, isService: Bool) -> Duration {
-        guard isService, [EX_UNAVAILABLE, EX_TEMPFAIL].contains(status.code) else { return .zero }
+        guard isService, [EX_UNAVAILABLE, EX_OSERR, EX_IOERR, EX_TEMPFAIL].contains(status.code) else { return .zero }
         return max(.zero, shortestRun - elapsed)
     }
 

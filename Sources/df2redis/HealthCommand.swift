@@ -34,7 +34,7 @@ struct Health: ParsableCommand {
         case .healthy: try Console.say("\(task): well")
         case .waiting(let reason): try Console.say("\(task): waits for its source: \(reason)")
         case .absent(let reason):
-            Console.complain("\(task): does not run: \(reason)")
+            Console.complain("\(task): \(reason)")
             status = .taskNotRunning
         case .forbidden(let reason):
             Console.complain("\(task): \(reason)")

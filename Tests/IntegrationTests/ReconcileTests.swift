@@ -112,6 +112,34 @@ import Wire
         }
     }
 
+    @Test(arguments: ["auto", "reconcile"])
+    func `leaves keys of others in place at first, and warns of commands that build on them`(_ existing: String) throws
+    {
+        let (master, redis) = (try startedMaster(), try RedisServer())
+        defer {
+            redis.stop()
+            master.stop()
+        }
+        let client = try redis.client()
+        try client.command("SET", "counter", "100")
+        _ = master.execute("SET a 1")
+        let daemon = try Daemon(
+            .replicate,
+            .init(
+                source: master.port, target: redis.port, sections: ["fullSync": ["existing: \(existing)"]]))
+        defer { daemon.process.kill() }
+        try daemon.wait(forLine: "event=stable")
+        if existing == "reconcile" {
+            try wait(until: "the counter is removed") { try client.command("EXISTS", "counter").int == 0 }
+        }
+        _ = master.execute("INCR counter")
+        let expected = existing == "auto" ? "101" : "1"
+        try wait(until: "the change is applied") { try client.command("GET", "counter").text == expected }
+        #expect(daemon.logs("database 0 of the target holds 1 key already") == (existing == "auto"))
+        #expect(daemon.status?["targetKeys"] as? Int != 0)
+        try daemon.leave()
+    }
+
     @Test func `removes nothing with fullSync.existing: replace`() throws {
         try withFilledTarget(["fullSync": ["existing: replace"]]) { master, redis, configuration in
             _ = master.execute("DEL old:1")

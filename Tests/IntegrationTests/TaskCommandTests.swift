@@ -35,7 +35,7 @@ import Testing
         let result = try scene.run("status", "lab", "nobody")
         #expect(result.end == .exited(69))
         #expect(result.output.contains("nobody  not running"))
-        #expect(result.output.contains("nothing listens on "))
+        #expect(result.output.contains("the task does not run: nothing listens on "))
         #expect(try scene.run("status", "../lab").end == .exited(69))
         let nothing = try scene.daemon.start(["status"], runtimeDirectory: scene.folder.file("elsewhere"))
         try nothing.waitForEnd()
@@ -77,7 +77,7 @@ import Testing
         #expect(scene.master.violations.isEmpty)
         let again = try scene.run("stop", "lab")
         #expect(again.end == .exited(69))
-        #expect(again.errorOutput.contains("lab: nothing listens on"))
+        #expect(again.errorOutput.contains("lab: the task does not run: nothing listens on"))
     }
 
     @Test func `stop kills a task that leaves slowly only with --force`() throws {

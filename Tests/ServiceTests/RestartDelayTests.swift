@@ -8,9 +8,9 @@ import Testing
         RestartDelay.pause(before: status, after: elapsed, isService: isService)
     }
 
-    @Test func `is slowed down only under systemd and only if a peer is unavailable`() {
+    @Test func `is slowed down only under systemd and only if the reason may go away`() {
         for status in Service.ExitStatus.allCases {
-            let isSlow = [69, 75].contains(status.code)
+            let isSlow = [69, 71, 74, 75].contains(status.code)
             #expect(pause(status, after: .seconds(1)) == (isSlow ? .seconds(4) : .zero), "\(status)")
             #expect(pause(status, after: .seconds(6)) == .zero)
             #expect(pause(status, after: .zero, isService: false) == .zero)

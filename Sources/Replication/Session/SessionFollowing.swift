@@ -142,6 +142,7 @@ final class SessionFollowing {
         logger.notice(
             "full sync done: \(keys) keys from \(version ?? "the source")",
             metadata: ["phase": "full sync", "event": "fullSyncDone"])
+        scope.task.counters.fullSyncEnded()
         if settings.existing == .flush { try await databases.emptyUnused() }
         try await databases.store()
         try await databases.checkMarks()

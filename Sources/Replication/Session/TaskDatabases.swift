@@ -1,3 +1,4 @@
+import Base
 import Dragonfly
 import Logging
 import Redis
@@ -139,9 +140,18 @@ final class TaskDatabases {
             count = try await scope.retry { try await control.keyCount(database: database, excluding: reserved) }
         }
         filled.setFilling(database, over: count)
+        if count > 0 { warnOfOthers(in: database, count: count) }
         let filling = filled.filling
         try await scope.retry { try await task.checkpointStore.note(filling: filling, marking: new, on: control) }
         filled.setMarked(new)
+    }
+
+    /// Warns that the database holds keys which the full sync neither replaces nor removes unless the source has them.
+    private func warnOfOthers(in database: UInt32, count: Int) {
+        guard [.auto, .replace].contains(scope.task.settings.existing), !scope.target.hasOtherTasks else { return }
+        logger.warning(
+            "database \(database) of the target holds \(counted(count, "key")) already: those that the source does not have stay, and a command that builds on one of them, such as INCR, APPEND or RPUSH, has another result than at the source (fullSync.existing: reconcile removes them)",
+            metadata: ["event": "divergence"])
     }
 
     // MARK: In the checkpoint
