@@ -54,6 +54,7 @@ extension RunAlone.`A cluster of Valkeys` {
         #expect(try scene.importModes() == ["no"])
         let readAtTheSource: Set = [
             "consumer-group-reads", "stored-scores", "claim-idle-times", "pending-entries", "ignored-comparison",
+            "lex-order",
         ]
         #expect(daemon.deadLetters.allSatisfy { readAtTheSource.contains($0.kind) }, "\(daemon.deadLetters)")
         let remains = try scene.ownKeys()

@@ -474,6 +474,22 @@ import Wire
         #expect(try outcome(["LPUSH", "l", large, large], .v136) == .written)
     }
 
+    // MARK: ZREMRANGEBYLEX
+
+    @Test(arguments: [("0", false), ("1", true), ("inf", true)])
+    func `ZREMRANGEBYLEX removes members, and reports different scores`(_ score: String, isInDoubt: Bool) async throws {
+        let target = try await TargetUnderTest(setUp: [["ZADD", "z", "0", "a", "0", "b", score, "c"]])
+        let batch = CommandBatch()
+        var rewriter = JournalRewriter(profile: TargetUnderTest.redis70, source: .v140)
+        let commands = ["ZREMRANGEBYLEX z [a (b", "ZREMRANGEBYLEX missing - +"]
+        for command in commands {
+            #expect(try rewriter.rewrite(words(command).map { Array($0.utf8) }, into: batch) == .written)
+        }
+        let doubt = UnexpectedReply(command: 0, kind: .inDoubt(ReplyDoubt(.lexOrder, command: "ZREMRANGEBYLEX")))
+        #expect(try target.send(batch) == .applied(isInDoubt ? [doubt] : []))
+        #expect(try target.integer("ZCARD", "z") == 2)
+    }
+
     // MARK: ZADD with GT or LT
 
     /// The set-up has the member `m` with the score 5; the last argument is the score that the source has afterwards.

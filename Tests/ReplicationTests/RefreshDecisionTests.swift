@@ -31,7 +31,8 @@ import Wire
         switch divergence {
         case .fragmentedSort, .sortByPattern, .fragmentedGeoRadius, .storedScores, .storedExpiry, .expiryInThePast,
             .moveInSnapshot, .storeInSnapshot, .storeInDoubt, .consumerGroupReads, .claimIdleTimes, .pendingEntries,
-            .elementExpiryInDoubt, .floatSum, .saturatedBits, .jsonModules, .ignoredComparison, .listOrder, .crossSlot:
+            .elementExpiryInDoubt, .floatSum, .saturatedBits, .jsonModules, .ignoredComparison, .listOrder, .lexOrder,
+            .crossSlot:
             true
         }
     }

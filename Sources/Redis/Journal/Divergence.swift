@@ -18,11 +18,12 @@ package enum Divergence: String, Sendable, CaseIterable {
     case jsonModules = "json-modules"
     case ignoredComparison = "ignored-comparison"
     case listOrder = "list-order"
+    case lexOrder = "lex-order"
     case crossSlot = "cross-slot"
 
     /// Whether few of the commands that this is said of diverge. Their keys are read at the source, and are not reported unless
     /// no keys are read.
-    package var isUnlikely: Bool { self == .listOrder }
+    package var isUnlikely: Bool { self == .listOrder || self == .lexOrder }
 
     package var reason: String {
         switch self {
@@ -61,6 +62,8 @@ package enum Divergence: String, Sendable, CaseIterable {
             "up to v1.40 the source ignores GT and LT of a ZADD in a sorted set that has, or has had, more than 128 members or one of more than 32 bytes: whether it has had them is not known"
         case .listOrder:
             "up to v1.39 the source may put elements of a long list in another order at a LINSERT, or at an LSET of a large value"
+        case .lexOrder:
+            "a ZREMRANGEBYLEX of a sorted set with different scores removes other members at the source than at a Redis"
         case .crossSlot:
             "its keys are in several slots of the cluster, and the target does not allow this user the commands that copy values between them"
         case .claimIdleTimes: "XCLAIM and XAUTOCLAIM ask for an idle time, which the target counts for itself"

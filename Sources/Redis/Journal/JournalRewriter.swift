@@ -59,6 +59,9 @@ package struct JournalRewriter {
         case .placeInList:
             batch.append(command)
             return command.mayReorderList(source) ? .writtenDiverging(.listOrder) : .written
+        case .removeByLex:
+            guard let removal = LexRemoval(command) else { return .unsupported(.unknownCommand) }
+            return removal.append(command, to: batch, profile: profile)
         case .prepend: return prepend(command, into: batch)
         case .bitField: return bitField(command, into: batch)
         case .rename: return rename(command, name, into: batch)

@@ -7,7 +7,7 @@ enum JournalRule: Sendable {
     case delete, deleteIf
     case add, addScored
     case set, setIfMissing, setWithExpiry
-    case placeInList, prepend
+    case placeInList, removeByLex, prepend
     case bitField
     case rename, move
     case expireAt, expire
@@ -37,7 +37,7 @@ enum JournalRule: Sendable {
             "SREM", "SPOP", "SMOVE", "SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE",
             "HSET", "HMSET", "HSETNX", "HINCRBY", "HDEL",
             "LPUSH", "RPUSH", "LPUSHX", "RPUSHX", "LPOP", "RPOP", "LTRIM", "LREM", "LMOVE", "RPOPLPUSH",
-            "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZREMRANGEBYLEX", "ZPOPMIN", "ZPOPMAX",
+            "ZINCRBY", "ZREM", "ZREMRANGEBYRANK", "ZREMRANGEBYSCORE", "ZPOPMIN", "ZPOPMAX",
             "ZUNIONSTORE", "ZINTERSTORE", "ZDIFFSTORE", "ZRANGESTORE", "GEOADD", "GEOSEARCHSTORE",
             "PFADD", "PFMERGE",
             "XADD", "XTRIM", "XDEL", "XSETID",
@@ -53,6 +53,7 @@ enum JournalRule: Sendable {
         for name: CommandName in ["EXPIRE", "PEXPIRE", "EXPIREAT"] { table[name] = .expire }
         for name: CommandName in ["COPY", "MOVE"] { table[name] = .move }
         for name: CommandName in ["LINSERT", "LSET"] { table[name] = .placeInList }
+        table["ZREMRANGEBYLEX"] = .removeByLex
         table["PREPEND"] = .prepend
         table["BITFIELD"] = .bitField
         for name: CommandName in ["RENAME", "RENAMENX"] { table[name] = .rename }
